@@ -1,0 +1,114 @@
+# Copyright: policyproof contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Which AWS: the lab on this machine, or inventory/aws.
+INVENTORY ?= inventory/lab
+# More arguments for ansible-playbook, pytest or molecule.
+ARGS ?=
+
+SHELL := /bin/sh
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := $(VENV)/.stamps
+PURELIB = $(abspath $(wildcard $(VENV)/lib/python3*/site-packages))
+PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PLAYBOOK = $(VENV)/bin/ansible-playbook -i $(INVENTORY) $(ARGS)
+
+ENVIRONMENT := $(STAMPS)/requirements $(STAMPS)/collection $(VENV)/bin/session-manager-plugin
+CHECKERS := $(ENVIRONMENT) $(STAMPS)/requirements-dev
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# This checkout and nothing else: a copy installed under the home directory would shadow it.
+export ANSIBLE_COLLECTIONS_PATH = $(PURELIB)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ The job
+
+.PHONY: help
+help: ## List what make can do
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' \
+		$(MAKEFILE_LIST)
+	@printf '\nINVENTORY=inventory/aws does the job on AWS; ARGS="…" goes to ansible-playbook, pytest or molecule.\n'
+
+.PHONY: site
+site: $(ENVIRONMENT) ## Deploy, configure, probe and prove: the whole job
+	$(PLAYBOOK) policyproof.ecr.site
+
+.PHONY: deploy configure verify
+deploy: $(ENVIRONMENT) ## Only the stacks
+configure: $(ENVIRONMENT) ## Only Docker on the instances
+verify: $(ENVIRONMENT) ## Only the attempts, the assertions and the report
+deploy configure verify:
+	$(PLAYBOOK) policyproof.ecr.$@
+
+.PHONY: destroy
+destroy: $(ENVIRONMENT) ## Remove everything that site made, the lab included
+	$(PLAYBOOK) policyproof.ecr.destroy
+
+.PHONY: lab lab-down
+lab: $(ENVIRONMENT) ## Start the local AWS
+	$(PYTHON) lab up
+lab-down: $(ENVIRONMENT) ## Stop the local AWS and remove its state
+	$(PYTHON) lab down
+
+##@ The proof
+
+.PHONY: test test-unit test-integration
+test: test-unit test-integration ## Every test
+test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
+	$(PYTHON) -m pytest -n 2 tests/unit $(ARGS)
+test-integration: $(CHECKERS) ## The tests that run the lab (as root)
+	$(PYTHON) -m pytest -n 2 --dist loadfile tests/integration $(ARGS)
+
+.PHONY: molecule
+molecule: $(CHECKERS) ## The molecule scenarios
+	cd extensions && molecule test --all $(ARGS)
+
+.PHONY: bench
+bench: $(CHECKERS) ## Measure the job
+	$(PYTHON) -m benchmarks
+
+##@ The checks
+
+include tools/lint.mk
+
+##@ The rest
+
+.PHONY: build
+build: $(ENVIRONMENT) ## The artefact for Galaxy, under build/artefact
+	$(VENV)/bin/ansible-galaxy collection build --force --output-path build/artefact
+
+.PHONY: lock
+lock: | $(PYTHON) ## Resolve requirements*.txt anew into constraints.txt
+	$(PYTHON) tools/lock.py
+
+.PHONY: clean
+clean: ## Remove what can be made again, the environment included; the lab must be down
+	@test ! -e .lab/lab.json || { echo "A lab is up: 'make destroy' or 'make lab-down' first." >&2; exit 1; }
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The environment. Each stamp is newer than what it was made from, so make does again only what changed.
+
+$(PYTHON):
+	python=$$(tools/find_python.sh) && "$$python" -m venv --clear $(VENV)
+
+$(STAMPS)/requirements: constraints.txt requirements.txt | $(PYTHON)
+	$(PIP_INSTALL) ansible --requirement requirements.txt
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/requirements-dev: constraints.txt requirements-dev.txt $(STAMPS)/requirements
+	$(PIP_INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+# Live edits: the collection that Ansible loads is this checkout.
+$(STAMPS)/collection: $(STAMPS)/requirements
+	mkdir -p $(PURELIB)/ansible_collections/policyproof
+	ln -sfn $(CURDIR) $(PURELIB)/ansible_collections/policyproof/ecr
+	@touch $@
+
+# Connections find it on the PATH, as they would AWS's own.
+$(VENV)/bin/session-manager-plugin: Makefile | $(STAMPS)/requirements
+	printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(abspath $(PYTHON))' '$(CURDIR)/lab/session_manager/plugin.py' >$@
+	chmod 755 $@

@@ -1,0 +1,44 @@
+# Copyright: policyproof contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+#
+# The checks, each runnable alone.
+
+.PHONY: lint
+lint: lint-ruff lint-mypy lint-yaml lint-cfn lint-ansible lint-sanity lint-oldest lint-changelog lint-docs ## Every check
+
+.PHONY: lint-ruff
+lint-ruff: $(CHECKERS) ## Python: style, likely bugs, complexity
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/ruff format --check --quiet
+
+.PHONY: lint-mypy
+lint-mypy: $(CHECKERS) ## Python: strict types of module_utils and the lab
+	tools/mypy.sh
+
+.PHONY: lint-yaml
+lint-yaml: $(CHECKERS) ## YAML: style
+	$(VENV)/bin/yamllint --strict .
+
+.PHONY: lint-cfn
+lint-cfn: $(CHECKERS) ## The CloudFormation templates
+	$(VENV)/bin/cfn-lint cfn/*.yml
+
+.PHONY: lint-ansible
+lint-ansible: $(CHECKERS) ## Playbooks and roles: ansible-lint, profile production
+	$(VENV)/bin/ansible-lint --strict
+
+.PHONY: lint-sanity
+lint-sanity: $(CHECKERS) ## The collection: every ansible-test sanity test, Python 3.12 and 3.13
+	tools/sanity.sh
+
+.PHONY: lint-oldest
+lint-oldest: $(CHECKERS) ## What runs on instances, on the oldest Pythons there
+	tools/oldest_python.sh
+
+.PHONY: lint-changelog
+lint-changelog: $(CHECKERS) ## The changelog's fragments
+	$(VENV)/bin/antsibull-changelog lint
+
+.PHONY: lint-docs
+lint-docs: $(CHECKERS) ## The documentation of plugins and roles
+	$(VENV)/bin/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
