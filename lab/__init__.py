@@ -1,0 +1,3 @@
+# Copyright: policyproof contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The lab: an AWS on this machine, as faithful as the scenario needs and no larger."""
