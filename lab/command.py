@@ -19,11 +19,16 @@ class LabFailure(Exception):
     """Why the lab is not as asked, in one sentence for a person."""
 
 
+def default_state() -> Path:
+    """``$POLICYPROOF_LAB_DIR``, or else ``.lab`` at the root of the collection."""
+    return Path(os.environ.get("POLICYPROOF_LAB_DIR") or Path(__file__).resolve().parents[1] / ".lab")
+
+
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options."""
     parser = argparse.ArgumentParser(prog="lab", description="An AWS on this machine for policyproof.ecr.")
     parser.add_argument("command", choices=("up", "down", "status", "serve"))
-    parser.add_argument("--state", type=Path, required=True, help="directory of the lab's state")
+    parser.add_argument("--state", type=Path, default=default_state(), help="directory of its state (default: %(default)s)")
     parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
     parser.add_argument("--account", default="123456789012", help="account to play (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port of the AWS APIs (default: a free one)")
