@@ -1,0 +1,84 @@
+# Copyright: policyproof contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What moto lacks of S3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.common_models import CloudFormationModel
+from moto.s3 import models
+from moto.utilities.utils import get_partition
+
+from ..settings import Settings
+from .patching import after_provisioning, document_text
+
+
+def provision_all_of_a_bucket(settings: Settings) -> None:
+    """CloudFormation drops PublicAccessBlockConfiguration, OwnershipControls and LifecycleConfiguration."""
+    after_provisioning(models.FakeBucket, _provision_bucket)
+
+
+def _provision_bucket(bucket: Any, properties: dict[str, Any], account: str, region: str) -> None:
+    backend = _backend(account, region)
+    block = properties.get("PublicAccessBlockConfiguration")
+    if block:
+        backend.put_public_access_block(bucket.name, {name: str(value).lower() for name, value in block.items()})
+    ownership = properties.get("OwnershipControls")
+    if ownership:
+        backend.put_bucket_ownership_controls(bucket.name, {"Rule": ownership["Rules"][0]})
+    lifecycle = properties.get("LifecycleConfiguration")
+    if lifecycle:
+        backend.put_bucket_lifecycle_configuration(bucket.name, [_lifecycle_rule(rule) for rule in lifecycle["Rules"]])
+
+
+def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule of a template as S3's API takes it."""
+    taken = {"ID": rule.get("Id"), "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    if "ExpirationInDays" in rule:
+        taken["Expiration"] = {"Days": str(rule["ExpirationInDays"])}
+    if "AbortIncompleteMultipartUpload" in rule:
+        days = rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+        taken["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": str(days)}
+    return taken
+
+
+def provision_bucket_policies(settings: Settings) -> None:
+    """CloudFormation does not know AWS::S3::BucketPolicy."""
+
+    class BucketPolicy(CloudFormationModel):  # type: ignore[misc]  # moto is untyped here, and models register by subclassing
+        """The policy of one bucket."""
+
+        def __init__(self, bucket: str) -> None:
+            self.bucket = bucket
+
+        @property
+        def physical_resource_id(self) -> str:
+            return self.bucket
+
+        @staticmethod
+        def cloudformation_name_type() -> str:
+            return ""
+
+        @staticmethod
+        def cloudformation_type() -> str:
+            return "AWS::S3::BucketPolicy"
+
+        @classmethod
+        def create_from_cloudformation_json(
+            cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
+        ) -> BucketPolicy:
+            properties = cloudformation_json["Properties"]
+            document = document_text(properties["PolicyDocument"])
+            _backend(account_id, region_name).put_bucket_policy(properties["Bucket"], document.encode())
+            return cls(properties["Bucket"])
+
+        def delete(self, account_id: str, region_name: str) -> None:
+            _backend(account_id, region_name).delete_bucket_policy(self.bucket)
+
+    # moto's table of resource types holds classes weakly through its subclasses alone.
+    models.BucketPolicy = BucketPolicy
+
+
+def _backend(account: str, region: str) -> Any:
+    return models.s3_backends[account][get_partition(region)]
