@@ -35,9 +35,11 @@ thead th { background: var(--shade); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 600; }
 .verdict { font-weight: 600; white-space: nowrap; }
 .proven { color: var(--proven); } .violated { color: var(--violated); } .unproven { color: var(--unproven); }
-blockquote { margin: .5rem 0 0; padding: .5rem .75rem; border-left: 3px solid var(--line); background: var(--shade);
+blockquote { margin: .25rem 0 1rem; padding: .5rem .75rem; border-left: 3px solid var(--line); background: var(--shade);
   font: .85rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 .note { border-left: 3px solid var(--unproven); padding-left: .75rem; margin: .5rem 0 0; }
+@media (max-width: 44rem) { thead { display: none; } tr { display: block; padding: .75rem 0; border-bottom: 1px solid var(--line); }
+  tbody th, td { display: block; border: 0; padding: .1rem 0; } td[data-name]::before { content: attr(data-name) " "; color: var(--soft); } }
 @media print { body { max-width: none; padding: 0; } }
 </style>
 </head>
@@ -54,14 +56,22 @@ blockquote { margin: .5rem 0 0; padding: .5rem .75rem; border-left: 3px solid va
 </thead>
 <tbody>
 {% for row in rows %}
-<tr><th scope="row">{{ row.principal }}</th><td>{{ row.action }}</td><td>{{ row.expected }}</td>
-<td>{{ row.simulated or "–" }}</td><td>{{ row.observed }}</td>
+<tr><th scope="row">{{ row.principal }}</th><td>{{ row.action }}</td><td data-name="expected">{{ row.expected }}</td>
+<td data-name="simulated">{{ row.simulated or "–" }}</td><td data-name="observed">{{ row.observed }}</td>
 <td class="verdict {{ row.verdict }}">{{ marks[row.verdict] }} {{ row.verdict }}</td>
 <td>{{ row.why }}{% if row.differs %}<p class="note">{{ row.differs }}</p>{% endif %}</td></tr>
 {% endfor %}
 </tbody>
 </table>
 </div>
+{% if wrong %}
+<h2>What to look at</h2>
+<ul>
+{% for row in wrong %}
+<li>{{ row.sentence }}</li>
+{% endfor %}
+</ul>
+{% endif %}
 {% if told %}
 <h2>What the service said</h2>
 {% for row in told %}
@@ -70,14 +80,6 @@ blockquote { margin: .5rem 0 0; padding: .5rem .75rem; border-left: 3px solid va
 <blockquote>{{ row.denial.message }}</blockquote>
 </section>
 {% endfor %}
-{% endif %}
-{% if wrong %}
-<h2>What to look at</h2>
-<ul>
-{% for row in wrong %}
-<li>{{ row.sentence }}</li>
-{% endfor %}
-</ul>
 {% endif %}
 </main>
 </body>
