@@ -29,11 +29,11 @@ lint-ansible: $(CHECKERS) ## Playbooks and roles: ansible-lint, profile producti
 
 .PHONY: lint-sanity
 lint-sanity: $(CHECKERS) ## The collection: every ansible-test sanity test, Python 3.12 and 3.13
-	tools/sanity.sh
+	$(PYTHON) tools/sanity.py
 
 .PHONY: lint-oldest
 lint-oldest: $(CHECKERS) ## What runs on instances, on the oldest Pythons there
-	tools/oldest_python.sh
+	$(PYTHON) tools/oldest_python.py
 
 .PHONY: lint-changelog
 lint-changelog: $(CHECKERS) ## The changelog's fragments
