@@ -10,7 +10,6 @@ SHELL := /bin/sh
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
-PURELIB = $(abspath $(wildcard $(VENV)/lib/python3*/site-packages))
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLAYBOOK = $(VENV)/bin/ansible-playbook -i $(INVENTORY) $(ARGS)
 
@@ -18,8 +17,8 @@ ENVIRONMENT := $(STAMPS)/requirements $(STAMPS)/collection $(VENV)/bin/session-m
 CHECKERS := $(ENVIRONMENT) $(STAMPS)/requirements-dev
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# This checkout and nothing else: a copy installed under the home directory would shadow it.
-export ANSIBLE_COLLECTIONS_PATH = $(PURELIB)
+# Not the home directory, where an installed copy would shadow this checkout: the environment has every collection.
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(VENV)/collections
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -104,8 +103,9 @@ $(STAMPS)/requirements-dev: constraints.txt requirements-dev.txt $(STAMPS)/requi
 
 # Live edits: the collection that Ansible loads is this checkout.
 $(STAMPS)/collection: $(STAMPS)/requirements
-	mkdir -p $(PURELIB)/ansible_collections/policyproof
-	ln -sfn $(CURDIR) $(PURELIB)/ansible_collections/policyproof/ecr
+	purelib=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		mkdir -p "$$purelib/ansible_collections/policyproof" && \
+		ln -sfn '$(CURDIR)' "$$purelib/ansible_collections/policyproof/ecr"
 	@touch $@
 
 # Connections find it on the PATH, as they would AWS's own.
