@@ -1,0 +1,186 @@
+# Copyright: policyproof contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every engine does for the probe, each in its own program's way."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..ecr.names import Repository
+from ..probe.deadline import Deadline
+from ..probe.faults import Fault
+from ..probe.private_place import PrivatePlace
+from ..probe.program import Ran, environment, run
+from ..registry.client import Login
+from ..registry.image import ProbeImage
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_HIDES = re.compile(
+    r"Retrying in \d+|\bEOF\b|unexpected end of JSON|connection reset by peer|broken pipe"
+    r"|\b403\b(?!.*(?:authorized|expired))|[Ff]orbidden",
+)
+"""Words that give no reason: a drop, an empty refusal, a retry."""
+
+
+class EngineFacts(NamedTuple):
+    """What attempted.
+
+    :ivar name: ``docker``, ``podman``, ``nerdctl`` or ``registry``
+    :ivar version: its version, as it says it
+    :ivar image_store: ``classic`` or ``containerd``
+    """
+
+    name: str
+    version: str | None
+    image_store: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a client ended.
+
+    :ivar succeeded: whether it says that it did what it was told
+    :ivar lines: its own words
+    :ivar digest: digest that it named
+    :ivar downloaded: whether it says that it fetched at least one layer
+    :ivar hidden: whether it was refused, or so it seems, without saying why
+    :ivar late: whether it was stopped because the time was over
+    """
+
+    succeeded: bool
+    lines: list[str]
+    digest: str | None = None
+    downloaded: bool = False
+    hidden: bool = False
+    late: bool = False
+
+    @property
+    def text(self) -> str:
+        """Its own words, whole."""
+        return "\n".join(self.lines)
+
+
+class Engine:
+    """One engine, with the login of one run.
+
+    Subclasses say which program to run, how it is called, and how its words are read.
+    """
+
+    name = ""
+
+    def __init__(self, repository: Repository, place: PrivatePlace, deadline: Deadline) -> None:
+        self.repository = repository
+        self.place = place
+        self.deadline = deadline
+        self.facts = EngineFacts(self.name, None, "classic")
+
+    def start(self) -> EngineFacts:
+        """Look whether the engine is there and answers.
+
+        :raises Fault: ``engine_missing``, ``engine_not_running``, ``engine_not_permitted``
+        """
+        raise NotImplementedError
+
+    def log_in(self, login: Login) -> None:
+        """Log in, in the private place.
+
+        :raises Fault: whatever kept it from that
+        """
+        raise NotImplementedError
+
+    def load(self, image: ProbeImage, reference: str) -> None:
+        """Put the image into the engine.
+
+        :raises Fault: whatever kept it from that
+        """
+        raise NotImplementedError
+
+    def push(self, reference: str) -> Said:
+        """Push what was loaded."""
+        raise NotImplementedError
+
+    def pull(self, reference: str) -> Said:
+        """Pull an image."""
+        raise NotImplementedError
+
+    def has(self, reference: str) -> bool:
+        """Whether the engine has an image of this name."""
+        raise NotImplementedError
+
+    def remove(self, reference: str) -> bool:
+        """Take the name, and with its last name the image, away. True when it is gone."""
+        raise NotImplementedError
+
+    def moved(self) -> tuple[int, int] | None:
+        """Bytes of content sent and received so far; None where the engine does not tell."""
+        return None
+
+    @property
+    def push_order(self) -> list[str]:
+        """Kinds of requests in the order in which this engine's push makes them, see `Registry.ask_push`."""
+        return ["uploads", "upload", "blob", "manifest"]
+
+    @property
+    def shares_images(self) -> bool:
+        """Whether others on this host see the images that this run loads and pulls."""
+        return True
+
+
+class ProgramEngine(Engine):
+    """An engine that is a program of this host's."""
+
+    program = ""
+
+    def __init__(self, repository: Repository, place: PrivatePlace, deadline: Deadline) -> None:
+        super().__init__(repository, place, deadline)
+        self.home = place.make_directory(f"{self.name}-home")
+
+    def environment(self) -> dict[str, str]:
+        """What the program finds around it: a home of its own, and no credentials."""
+        return environment(self.home)
+
+    def arguments(self) -> list[str]:
+        """Options that every call begins with."""
+        return []
+
+    def call(
+        self, *arguments: str, stdin: bytes = b"", stop_at_hidden: bool = False, deadline: Deadline | None = None
+    ) -> Ran:
+        """Run the program.
+
+        :raises Fault: ``engine_missing``
+        """
+        found = find_program(self.program)
+        if found is None:
+            raise Fault("engine_missing", engine=self.name)
+        stop = _HIDES.search if stop_at_hidden else None
+        try:
+            return run(
+                [found, *self.arguments(), *arguments],
+                self.environment(),
+                deadline or self.deadline,
+                stdin,
+                (lambda line: bool(stop(line))) if stop else None,
+            )
+        except OSError as error:
+            raise Fault("unexpected", engine=self.name, detail=error.strerror or error) from error
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is, also when the PATH at hand lacks the usual places."""
+    return shutil.which(name) or shutil.which(name, path=_PATH)
+
+
+def user_name() -> str:
+    """Who we are, for sentences."""
+    return os.environ.get("USER") or f"with uid {os.geteuid()}"
+
+
+def hides(text: str) -> bool:
+    """Whether these words of a client's leave open who refused and why."""
+    return bool(_HIDES.search(text))
