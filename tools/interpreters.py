@@ -17,7 +17,10 @@ def find_interpreters(versions: tuple[str, ...]) -> dict[str, str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     found = {}
     for version in versions:
-        candidates = [shutil.which(f"python{version}"), *sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python3")))]
+        candidates = [
+            shutil.which(f"python{version}"),
+            *sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python3"))),
+        ]
         for candidate in filter(None, candidates):
             if _says(candidate) == version:
                 found[version] = candidate

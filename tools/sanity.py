@@ -117,7 +117,9 @@ def main() -> int:
             print(f"Python {number} is not on this machine: ansible-test sanity is not run on it.")
             continue
         environment = {**os.environ, "HOME": str(HOME), "PATH": os.pathsep.join([str(command.parent), *path])}
-        failed += bool(subprocess.run([command, "sanity", *sys.argv[1:]], cwd=COPY, env=environment, check=False).returncode)
+        failed += bool(
+            subprocess.run([command, "sanity", *sys.argv[1:]], cwd=COPY, env=environment, check=False).returncode
+        )
     return failed
 
 
