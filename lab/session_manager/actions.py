@@ -11,9 +11,9 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
-from moto.core.utils import get_partition
 from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.sts.models import sts_backends
+from moto.utilities.utils import get_partition
 
 from .managed_instances import instance_tags, managed_instances, matching
 from .paging import page
