@@ -14,6 +14,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+from .instances.requirements import check_requirements
 from .settings import Settings
 from .state import LabState
 
@@ -56,13 +57,16 @@ def _ending() -> threading.Event:
 
 def _start(state: LabState, options: argparse.Namespace, parts: ExitStack) -> None:
     """Start every part; ``parts`` ends them in the opposite order. Raises CannotServe."""
+    faults = check_requirements(state.path)
+    if faults:
+        raise CannotServe(" ".join(faults))
     sockets = {name: bind(port) for name, port in (("aws", options.port), ("registry", 0), ("data_channel", 0))}
     ports = {f"{name}_port": sock.getsockname()[1] for name, sock in sockets.items()}
     settings = Settings(state=state.path, region=options.region, account=options.account, **ports)
     _configure_moto(settings)
     try:
         from .assembly import assemble
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise CannotServe(
             f"The lab needs the Python package {error.name}: install what requirements.txt of policyproof.ecr names."
         ) from error
