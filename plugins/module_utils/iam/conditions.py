@@ -13,7 +13,7 @@ from typing import Any
 
 from .documents import InvalidPolicy
 from .operators import OPERATORS, Operator
-from .templates import Context, Values, has_variables, resolve, tokens_of
+from .templates import Context, Tokens, Values, has_variables, resolve, tokens_of
 
 _CACHED = 1024
 """How many values of the request one condition remembers the answer for."""
@@ -78,9 +78,7 @@ class Condition:
         self.holds: Callable[[Context], bool] = _compile(operator, key.lower(), self.values, variables, path)
 
 
-def _compile(
-    name: str, key: str, values: tuple[str, ...], variables: bool, path: str
-) -> Callable[[Context], bool]:
+def _compile(name: str, key: str, values: tuple[str, ...], variables: bool, path: str) -> Callable[[Context], bool]:
     prefix, colon, base = name.partition(":")
     if not colon:
         prefix, base = "", name
@@ -98,21 +96,38 @@ def _compile(
     templates = [tokens_of(v, wildcards=operator.wildcards, variables=variables and operator.variables) for v in values]
     fixed = [template for template in templates if not has_variables(template)]
     within = [template for template in templates if has_variables(template)]
-    tests = [operator.compile(template) for template in fixed]
+    stands = _standing(operator, fixed, within)
+    evaluate = _quantified(quantifier, operator, stands)
+    return _reading(key, evaluate, missing) if within else _remembering(key, evaluate, missing)
+
+
+def _standing(operator: Operator, fixed: Sequence[Tokens], within: Sequence[Tokens]) -> Callable[[str, Context], bool]:
+    """Whether one value of the request stands the comparison with any value of the policy.
+
+    A value of the policy that the operator cannot compare with never helps a condition to hold: not one of another
+    type, nor one with a variable that stands for nothing.
+
+    :arg fixed: values of the policy without variables
+    :arg within: values of the policy with variables
+    """
+    compiled = [operator.compile(template) for template in fixed]
+    tests = [test for test in compiled if test is not None]
+    spoilt = operator.negated and len(tests) < len(compiled)
 
     def stands(value: str, context: Context) -> bool:
-        """Whether one value of the request stands the comparison with any value of the policy."""
+        if spoilt:
+            return True
         for test in tests:
             if test(value):
                 return True
         for template in within:
             resolved = resolve(template, context)
-            if resolved is not None and operator.compile(resolved)(value):
+            compared = None if resolved is None else operator.compile(resolved)
+            if operator.negated if compared is None else compared(value):
                 return True
         return False
 
-    evaluate = _quantified(quantifier, operator, stands)
-    return _reading(key, evaluate, missing) if within else _remembering(key, evaluate, missing)
+    return stands
 
 
 def _quantified(
@@ -131,9 +146,7 @@ def _quantified(
     return evaluate
 
 
-def _reading(
-    key: str, evaluate: Callable[[Values, Context], bool], missing: bool
-) -> Callable[[Context], bool]:
+def _reading(key: str, evaluate: Callable[[Values, Context], bool], missing: bool) -> Callable[[Context], bool]:
     def holds(context: Context) -> bool:
         value = context.get(key)
         return missing if value is None else evaluate(value, context)
@@ -141,9 +154,7 @@ def _reading(
     return holds
 
 
-def _remembering(
-    key: str, evaluate: Callable[[Values, Context], bool], missing: bool
-) -> Callable[[Context], bool]:
+def _remembering(key: str, evaluate: Callable[[Values, Context], bool], missing: bool) -> Callable[[Context], bool]:
     """As `_reading`, for a condition that depends on its own key only."""
     known: dict[Values, bool] = {}
     nothing: dict[str, Values] = {}

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import partial
 
-from .templates import Tokens, pattern_of, segments
+from .arns import arn_like
+from .templates import Tokens, pattern_of
 
 Test = Callable[[str], bool]
 """Whether a value of the request stands the comparison."""
@@ -30,14 +31,15 @@ class Operator:
     """One operator without its set operator and its IfExists.
 
     :ivar name: as the IAM User Guide writes it
-    :ivar compile: makes the test for one value of the policy, given as tokens without variables
+    :ivar compile: makes the test for one value of the policy, given as tokens without variables; None if that value is
+        not of the operator's type
     :ivar negated: whether the condition holds where none of the policy's values stands the test
     :ivar wildcards: whether ``*`` and ``?`` in the policy's value are wildcards
     :ivar variables: whether policy variables are replaced in the policy's value
     """
 
     name: str
-    compile: Callable[[Tokens], Test]
+    compile: Callable[[Tokens], Test | None]
     negated: bool = False
     wildcards: bool = False
     variables: bool = False
@@ -46,10 +48,6 @@ class Operator:
 def literal(tokens: Tokens) -> str:
     """The text of tokens that hold neither wildcards nor variables."""
     return "".join(token for token in tokens if isinstance(token, str))
-
-
-def _never(_value: str) -> bool:
-    return False
 
 
 def _string_equals(tokens: Tokens) -> Test:
@@ -66,22 +64,6 @@ def _string_like(tokens: Tokens) -> Test:
     return lambda value: pattern.fullmatch(value) is not None
 
 
-def arn_like(tokens: Tokens) -> Test:
-    """Compare an ARN, each of its six segments apart; a lone ``*`` is every ARN."""
-    parts = segments(tokens, 6)
-    if len(parts) == 1 and literal(tokens) != "*" and pattern_of(tokens).fullmatch("*") and len(tokens) == 1:
-        return lambda value: value.count(":") >= 5
-    if len(parts) != 6:
-        return _never
-    patterns = [pattern_of(part) for part in parts]
-
-    def test(value: str) -> bool:
-        values = value.split(":", 5)
-        return len(values) == 6 and all(pattern.fullmatch(part) for pattern, part in zip(patterns, values))
-
-    return test
-
-
 def number(text: str) -> Decimal | None:
     """A number as a policy or a request writes it, or None."""
     try:
@@ -91,10 +73,10 @@ def number(text: str) -> Decimal | None:
     return value if value is not None and value.is_finite() else None
 
 
-def _numeric(compare: Callable[[Decimal, Decimal], bool], tokens: Tokens) -> Test:
+def _numeric(compare: Callable[[Decimal, Decimal], bool], tokens: Tokens) -> Test | None:
     expected = number(literal(tokens))
     if expected is None:
-        return _never
+        return None
 
     def test(value: str) -> bool:
         actual = number(value)
@@ -140,10 +122,10 @@ def _offset(text: str) -> timedelta:
     return -length if text[0] == "-" else length
 
 
-def _date(compare: Callable[[Decimal, Decimal], bool], tokens: Tokens) -> Test:
+def _date(compare: Callable[[Decimal, Decimal], bool], tokens: Tokens) -> Test | None:
     expected = moment(literal(tokens))
     if expected is None:
-        return _never
+        return None
 
     def test(value: str) -> bool:
         actual = moment(value)
@@ -152,17 +134,17 @@ def _date(compare: Callable[[Decimal, Decimal], bool], tokens: Tokens) -> Test:
     return test
 
 
-def _bool(tokens: Tokens) -> Test:
+def _bool(tokens: Tokens) -> Test | None:
     expected = literal(tokens).lower()
     if expected not in ("true", "false"):
-        return _never
+        return None
     return lambda value: value.lower() == expected
 
 
-def _binary(tokens: Tokens) -> Test:
+def _binary(tokens: Tokens) -> Test | None:
     expected = _decoded(literal(tokens))
     if expected is None:
-        return _never
+        return None
     return lambda value: _decoded(value) == expected
 
 
@@ -173,11 +155,11 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
-def _ip_address(tokens: Tokens) -> Test:
+def _ip_address(tokens: Tokens) -> Test | None:
     try:
         network = ipaddress.ip_network(literal(tokens).strip(), strict=False)
     except ValueError:
-        return _never
+        return None
     first, last, version = int(network.network_address), int(network.broadcast_address), network.version
 
     def test(value: str) -> bool:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from re import Pattern
 from typing import Any
 
+from .arns import resource_pattern
 from .conditions import Condition
 from .documents import InvalidPolicy, Statement, load
 from .principals import DIRECT, NOBODY, Caller, closeness
-from .templates import Context, Tokens, has_variables, pattern_of, resolve, segments, tokens_of
-
-ARN_SEGMENTS = 6
+from .templates import Context, has_variables, pattern_of, resolve, tokens_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,13 @@ class Rule:
         """Whether its Resource or NotResource takes in a resource; one without either belongs to its resource."""
         if self.statement.resources is None:
             return True
-        matched = any(_covers(tokens, resource, context) for tokens in self._resources)
-        return matched is not self.statement.negated_resources
+        negated = self.statement.negated_resources
+        for tokens in self._resources:
+            resolved = resolve(tokens, context)
+            # A variable that stands for nothing makes a statement invalid, also within NotResource.
+            if negated if resolved is None else resource_pattern(resolved).fullmatch(resource):
+                return not negated
+        return negated
 
     def closeness(self, caller: Caller, bounded: bool) -> int:
         """How closely it names the caller, on the scale of `principals`; policies that name nobody are the caller's.
@@ -104,13 +108,3 @@ def compile_document(document: Mapping[str, Any] | str, source: Source) -> tuple
 def _action(action: str) -> Pattern[str] | str:
     tokens = tokens_of(action, wildcards=True, variables=False)
     return action if tokens == (action,) else pattern_of(tokens)
-
-
-def _covers(tokens: Tokens, resource: str, context: Context) -> bool:
-    resolved = resolve(tokens, context)
-    if resolved is None:
-        return False
-    parts, values = segments(resolved, ARN_SEGMENTS), resource.split(":", ARN_SEGMENTS - 1)
-    if len(parts) != ARN_SEGMENTS or len(values) != ARN_SEGMENTS:
-        return pattern_of(resolved).fullmatch(resource) is not None
-    return all(pattern_of(part).fullmatch(value) for part, value in zip(parts, values))

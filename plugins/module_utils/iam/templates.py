@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Strings of a policy with wildcards and policy variables in them.
 
-A template is read once into tokens, so that what a variable brings in is never taken for a wildcard, nor for the colon
-between two segments of an ARN. Source: IAM User Guide, "IAM policy elements: Variables and tags".
+A template is read once into tokens, so that what a variable brings in is never taken for a wildcard.
+Source: IAM User Guide, "IAM policy elements: Variables and tags".
 """
 
 from __future__ import annotations
@@ -99,39 +99,27 @@ def resolve(tokens: Tokens, context: Context) -> Tokens | None:
 
 
 @lru_cache(maxsize=4096)
-def pattern_of(tokens: Tokens, ignore_case: bool = False) -> Pattern[str]:
-    """The regular expression of tokens without variables, for `re.Pattern.fullmatch`.
+def pattern_of(tokens: Tokens) -> Pattern[str]:
+    """The regular expression of tokens without variables, for `re.Pattern.fullmatch`."""
+    return re.compile(expression_of(tokens), re.DOTALL)
+
+
+def expression_of(tokens: Tokens) -> str:
+    """As `pattern_of`, as text; at most one to an expression.
 
     Between two stars the first place that fits is as good as any later one, so each such search is made final (a
     group within a lookahead, then repeated): matching takes time in proportion to pattern times text, never more.
     """
-    pieces: list[list[str]] = [[]]
+    pieces = [""]
     for token in tokens:
         if token == MANY:
-            pieces.append([])
+            pieces.append("")
         else:
-            pieces[-1].append(re.escape(token) if isinstance(token, str) else ".")
-    first, middle, last = "".join(pieces[0]), ["".join(piece) for piece in pieces[1:-1]], "".join(pieces[-1])
-    expression = first
-    for number, piece in enumerate(filter(None, middle)):
-        expression += f"(?=(?P<g{number}>.*?{piece}))(?P=g{number})"
-    if len(pieces) > 1:
-        expression += f".*{last}"
-    return re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
-
-
-def segments(tokens: Tokens, count: int) -> tuple[Tokens, ...]:
-    """Split at colons that the policy's author wrote, into at most `count` parts; the last keeps the rest."""
-    parts: list[list[Token]] = [[]]
-    for token in tokens:
-        if not isinstance(token, str):
-            parts[-1].append(token)
-            continue
-        head, *rest = token.split(":", count - len(parts))
-        if head:
-            parts[-1].append(head)
-        parts.extend([piece] if piece else [] for piece in rest)
-    return tuple(tuple(part) for part in parts)
+            pieces[-1] += re.escape(token) if isinstance(token, str) else "."
+    if len(pieces) == 1:
+        return pieces[0]
+    searches = (f"(?=(?P<g{number}>.*?{piece}))(?P=g{number})" for number, piece in enumerate(pieces[1:-1]) if piece)
+    return f"{pieces[0]}{''.join(searches)}.*{pieces[-1]}"
 
 
 def _literal(tokens: list[Token], text: str, wildcards: bool) -> None:
