@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .image import Directory, Entry, File, Hidden
 
-# Docker and containerd put overlay mounts on these, and overlayfs does not lie on overlayfs: they stay plain directories.
+# Engines put overlay mounts on these, and overlayfs does not lie on overlayfs: they stay plain directories.
 STORES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers")
 
 

@@ -170,9 +170,12 @@ def services(host: Path) -> list[Entry]:
         File("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755),
         # The network is this machine's: Docker must not change it. A role may change all else in this file.
         File("/etc/docker/daemon.json", json.dumps(DOCKER_NETWORK, indent=2) + "\n"),
-        # The instance's disk is thrown away: no package needs to reach the platter.
+        # The instance's disk is thrown away: no package has to be on the platter before the next.
         File("/etc/dpkg/dpkg.cfg.d/policyproof-lab", "force-unsafe-io\n"),
     ]
+    if (host / "var/lib/man-db/auto-update").exists():
+        # An index of all manuals, made anew after every package, is most of the time that a package takes.
+        entries.append(Hidden("/var/lib/man-db/auto-update"))
     if (host / "lib/lsb/init-functions.d").is_dir() and not _may_raise_limits(host):
         entries.append(File("/lib/lsb/init-functions.d/60-policyproof-lab", _TOLERANT_ULIMIT))
     return entries
@@ -224,7 +227,7 @@ def _passable(paths: Iterable[str]) -> list[Entry]:
 
 
 def _out_of_sight(path: str) -> bool:
-    """Whether an overlay on / would not show a directory: it lies on another file system, or where the instance has its own."""
+    """Whether an overlay on / would not show a directory: it is on another file system, or in what a boot empties."""
     return (
         os.stat(path).st_dev != os.stat("/").st_dev
         or Path(path).is_relative_to("/tmp")

@@ -36,8 +36,8 @@ MS_BIND = 4096
 MS_REC = 16384
 MNT_DETACH = 2
 
-# prctl(2), and the capabilities that reach beyond the instance's namespaces, from <linux/capability.h>: an instance must
-# not change this machine's network, kernel modules or clock, nor switch it off.
+# prctl(2), and the capabilities that reach beyond the instance's namespaces, from <linux/capability.h>: an instance
+# must not change this machine's network, kernel modules or clock, nor switch it off.
 PR_CAPBSET_DROP = 24
 CAP_NET_ADMIN = 12
 CAP_SYS_MODULE = 16
@@ -144,9 +144,10 @@ def mount_kernel(root: str) -> None:
     mount("proc", root + "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     # Most of these settings are this machine's, not the instance's.
     mount_read_only(root + "/proc/sys", root + "/proc/sys")
-    mount("/sys", root + "/sys", flags=MS_BIND | MS_REC)
+    # Version 2 of control groups is one mount, which comes with /sys. Version 1 is a mount a controller, in a tmpfs in
+    # which init scripts make directories: the instance gets a tmpfs of its own.
+    mount("/sys", root + "/sys", flags=MS_BIND if control_groups else MS_BIND | MS_REC)
     if control_groups:
-        # Version 1: one mount a controller, in a tmpfs in which init scripts make directories. The instance gets its own.
         mount("tmpfs", root + "/sys/fs/cgroup", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=1m")
         for path in control_groups:
             mount(path, root + path, flags=MS_BIND)

@@ -3,7 +3,8 @@
 """The instance metadata service (IMDSv2) of one instance, at an address of its own.
 
 EC2's is at 169.254.169.254 on every instance; here the instances share this machine's network, so each is told its own
-address, in ``AWS_EC2_METADATA_SERVICE_ENDPOINT``. Behaviour after the EC2 User Guide, "Use the Instance Metadata Service".
+address, in ``AWS_EC2_METADATA_SERVICE_ENDPOINT``. Behaviour after the EC2 User Guide, "Use the Instance Metadata
+Service".
 """
 
 from __future__ import annotations
@@ -220,9 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refused():
             return
         token = self.headers.get("X-aws-ec2-metadata-token")
-        if token is None and self.identity.options.http_tokens == "required":
-            self._answer(401)
-        elif token is not None and not self.tokens.accepts(token):
+        required = self.identity.options.http_tokens == "required"
+        if required if token is None else not self.tokens.accepts(token):
             self._answer(401)
         else:
             path = self.path.partition("?")[0]

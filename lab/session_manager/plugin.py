@@ -3,9 +3,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The lab's session-manager-plugin: stands in for the program that AWS publishes, for the lab's own sessions.
 
-Called as that program is: ``session-manager-plugin RESPONSE REGION StartSession PROFILE PARAMETERS ENDPOINT``. RESPONSE is
-what StartSession answered, as JSON, or the name of an environment variable that holds it. Standard input goes to the
-instance's shell, its output comes on standard output, and the program ends when either does.
+Called as that program is: ``session-manager-plugin RESPONSE REGION StartSession PROFILE PARAMETERS ENDPOINT``.
+RESPONSE is what StartSession answered, as JSON, or the name of an environment variable that holds it. Standard input
+goes to the instance's shell, its output comes on standard output, and the program ends when either does.
 
 Standard library only, and little of it: it starts once for every task of a play.
 """

@@ -89,7 +89,7 @@ class WebSocketClient:
             raise WebSocketError(f"the connection broke: {error}") from error
 
     def receive(self) -> Iterator[bytes]:
-        """Read once from the connection; yield the binary messages that are complete. Raises WebSocketError at its end."""
+        """Read once, and yield the binary messages that are complete. Raises WebSocketError at the connection's end."""
         self._fill()
         while (frame := self._next_frame()) is not None:
             final, opcode, payload = frame
