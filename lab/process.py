@@ -27,7 +27,8 @@ class CannotServe(Exception):
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit status."""
-    os.umask(0o077)
+    # The state directory is private; below it, an instance's disk has the modes that a system's disk has.
+    os.umask(0o022)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     state = LabState(options.state)
