@@ -1,6 +1,6 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the lab closes of moto's gaps. Each fix is one function, named after what it does and saying what moto does instead.
+"""What the lab closes of moto's gaps. Each is one function, named after what it does; it says what moto does.
 
 A fix goes the day moto no longer needs it: each has a test that fails then.
 """
@@ -20,6 +20,7 @@ FIXES: tuple[Callable[[Settings], None], ...] = (
     iam.provision_all_of_a_role,
     s3.provision_all_of_a_bucket,
     s3.provision_bucket_policies,
+    s3.judge_conditions_of_bucket_policies,
     ec2.provision_all_of_an_instance,
     ec2.provision_dns_of_a_vpc,
     ec2.provision_egress_of_a_security_group,

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from moto.core.common_models import CloudFormationModel
+from moto.iam.access_control import PermissionResult
 from moto.s3 import models
 from moto.utilities.utils import get_partition
 
+from ...plugins.module_utils.iam.evaluation import PolicySet
 from ..settings import Settings
 from .patching import after_provisioning, document_text
 
@@ -78,6 +81,35 @@ def provision_bucket_policies(settings: Settings) -> None:
 
     # moto's table of resource types holds classes weakly through its subclasses alone.
     models.BucketPolicy = BucketPolicy
+
+
+_PERMISSIONS = {
+    "allow": PermissionResult.PERMITTED,
+    "explicit_deny": PermissionResult.DENIED,
+    "implicit_deny": PermissionResult.NEUTRAL,
+}
+
+
+def judge_conditions_of_bucket_policies(settings: Settings) -> None:
+    """S3 takes a statement with a condition for one without: a bucket that wants TLS denies everything.
+
+    The lab's plain HTTP plays S3's TLS endpoint, so requests count as secure. moto does not say who asks, so the
+    policy is judged for the account as a whole.
+    """
+
+    def get_permission(self: Any, action: str, resource: str) -> PermissionResult:
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        decision = PolicySet(resource=json.loads(self.policy)).decide(
+            principal=f"arn:{self.partition}:iam::{self.account_id}:root",
+            action=action,
+            resource=resource,
+            resource_account=self.account_id,
+            context={"aws:SecureTransport": "true"},
+        )
+        return _PERMISSIONS[decision.effect]
+
+    models.FakeBucket.get_permission = get_permission
 
 
 def _backend(account: str, region: str) -> Any:
