@@ -65,7 +65,7 @@ options:
       - V(auto) is the first of the others that is installed, and V(registry) where none is. An engine that is installed but does not run
         is an error, not a reason to take another.
     type: str
-    choices: [auto, docker, registry]
+    choices: [auto, docker, podman, nerdctl, registry]
     default: auto
   timeout:
     description:

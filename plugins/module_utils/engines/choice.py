@@ -10,11 +10,20 @@ from ..ecr.names import Repository
 from ..probe.deadline import Deadline
 from ..probe.private_place import PrivatePlace
 from .docker import DockerEngine
-from .interface import Engine, find_program
+from .interface import Engine, ProgramEngine, find_program
+from .nerdctl import NerdctlEngine
+from .podman import PodmanEngine
 from .registry import RegistryEngine
 
-ENGINES = ("docker", "registry")
+ENGINES = ("docker", "podman", "nerdctl", "registry")
 """Every engine, in the order in which ``auto`` prefers them."""
+
+
+_PROGRAMS: dict[str, type[ProgramEngine]] = {
+    "docker": DockerEngine,
+    "podman": PodmanEngine,
+    "nerdctl": NerdctlEngine,
+}
 
 
 def choose(name: str) -> str:
@@ -38,9 +47,9 @@ def make(
 
     :arg name: one of `ENGINES`
     """
-    if name == "docker":
-        return DockerEngine(repository, place, deadline)
-    return RegistryEngine(repository, place, deadline, ca_file)
+    if name == "registry":
+        return RegistryEngine(repository, place, deadline, ca_file)
+    return _PROGRAMS[name](repository, place, deadline)
 
 
 def _is_installed(name: str) -> bool:

@@ -110,16 +110,11 @@ class DockerEngine(ProgramEngine):
         return ran.code == 0
 
     def remove(self, reference: str) -> bool:
-        ran = self.call("image", "rm", reference, deadline=_cleaning(self.deadline))
+        ran = self.call("image", "rm", reference, deadline=self.cleaning())
         return not ran.late and (ran.code == 0 or "No such image" in ran.text)
 
     def _fault(self, text: str, step: str) -> Fault:
         return fault_of(text, self.name, self.repository.registry, step).known(user=user_name())
-
-
-def _cleaning(deadline: Deadline) -> Deadline:
-    """Taking away may go on a little after the time is over, and no longer."""
-    return Deadline(max(deadline.remaining(), 0.4))
 
 
 def _first_object(lines: list[str]) -> dict[str, object]:

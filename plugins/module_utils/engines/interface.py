@@ -148,6 +148,10 @@ class ProgramEngine(Engine):
         """Options that every call begins with."""
         return []
 
+    def cleaning(self) -> Deadline:
+        """Taking away may go on a little after the time is over, and no longer."""
+        return Deadline(max(min(self.deadline.remaining(), 10.0), 0.5))
+
     def call(
         self, *arguments: str, stdin: bytes = b"", stop_at_hidden: bool = False, deadline: Deadline | None = None
     ) -> Ran:

@@ -33,11 +33,11 @@ def base_directory() -> str:
     """Where this user's probes have their places; on memory, not on disk, where there is such a place."""
     user = os.geteuid()
     if user == 0:
-        return "/run/policyproof-access-probe" if os.path.isdir("/run") else "/var/tmp/policyproof-access-probe"
+        return "/run/policyproof-probe" if os.path.isdir("/run") else "/var/tmp/policyproof-probe"
     own = os.environ.get("XDG_RUNTIME_DIR")
     if own and os.path.isdir(own) and os.stat(own).st_uid == user:
-        return os.path.join(own, "policyproof-access-probe")
-    return os.path.join(tempfile.gettempdir(), f"policyproof-access-probe-{user}")
+        return os.path.join(own, "policyproof-probe")
+    return os.path.join(tempfile.gettempdir(), f"policyproof-probe-{user}")
 
 
 class PrivatePlace:
