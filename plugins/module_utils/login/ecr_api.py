@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 from base64 import b64decode
-from dataclasses import dataclass
+from typing import Any
 
 from ..ecr.actions import TOKEN_ACTION
 from ..ecr.denials import Denial, parse_denial
@@ -48,17 +48,17 @@ _NO_CREDENTIALS = re.compile(
 _CONNECT_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
 class EcrApi:
-    """Where the ECR API is asked, and how long that may take.
+    """The ECR API, asked within the time allowed."""
 
-    :ivar region: None leaves it to the environment
-    :ivar endpoint_url: None is AWS's own
-    """
-
-    region: str | None
-    endpoint_url: str | None
-    deadline: Deadline
+    def __init__(self, region: str | None, endpoint_url: str | None, deadline: Deadline) -> None:
+        """:arg region: None leaves it to the environment
+        :arg endpoint_url: None is AWS's own
+        """
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self.deadline = deadline
+        self._client: Any = None
 
     def login(self, account: str | None) -> Login:
         """User and password for the registry.
@@ -94,17 +94,8 @@ class EcrApi:
         return self._by_command(operation, api_action, wanted)
 
     def _by_botocore(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, object]:
-        patience = self.deadline.keep("The ECR API")
-        config = botocore.config.Config(
-            connect_timeout=min(patience, _CONNECT_SECONDS),
-            read_timeout=patience,
-            retries={"mode": "standard", "total_max_attempts": 3},
-        )
         try:
-            session = botocore.session.get_session()
-            client = session.create_client(
-                "ecr", region_name=self.region, endpoint_url=self.endpoint_url, config=config
-            )
+            client = self._client = self._client or self._make_client()
             return dict(getattr(client, operation)(**wanted))
         except botocore.exceptions.ClientError as error:
             said = error.response.get("Error", {})
@@ -114,17 +105,27 @@ class EcrApi:
         except ValueError as error:  # an endpoint_url that is none
             raise Fault("token_failed", detail=error) from None
 
+    def _make_client(self) -> Any:
+        patience = self.deadline.keep("The ECR API")
+        config = botocore.config.Config(
+            connect_timeout=min(patience, _CONNECT_SECONDS),
+            read_timeout=patience,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        )
+        session = botocore.session.get_session()
+        return session.create_client("ecr", region_name=self.region, endpoint_url=self.endpoint_url, config=config)
+
     def _by_command(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, object]:
         program = shutil.which("aws") or shutil.which("aws", path="/usr/local/bin:/usr/bin:/snap/bin")
         if not program:
             raise Fault("no_aws_client", python=sys.executable)
-        argv = [program, "ecr", operation.replace("_", "-"), "--output", "json", "--no-cli-pager"]
+        argv = [program, "ecr", operation.replace("_", "-"), "--output", "json"]
         if self.region:
             argv += ["--region", self.region]
         if self.endpoint_url:
             argv += ["--endpoint-url", self.endpoint_url]
         argv += _options(wanted)
-        ran = run(argv, os.environ, self.deadline)
+        ran = run(argv, {**os.environ, "AWS_PAGER": ""}, self.deadline)
         if ran.late:
             raise self.deadline.timed_out("The ECR API")
         if ran.code == 0:
