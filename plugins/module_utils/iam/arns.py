@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from re import Pattern
 
-from .templates import MANY, Token, Tokens, expression_of, pattern_of
+from .templates import MANY, Matcher, Token, Tokens, expression_of
 
 SEGMENTS = 6
 
 
-@lru_cache(maxsize=4096)
-def resource_pattern(tokens: Tokens) -> Pattern[str]:
+def resource_expression(tokens: Tokens) -> str:
     """The regular expression of one value of Resource, without variables, for `re.Pattern.fullmatch`.
 
     A wildcard stays within its segment, except ``*`` as the segment's last character: that one goes on over colons.
@@ -27,7 +24,7 @@ def resource_pattern(tokens: Tokens) -> Pattern[str]:
     expression, segment = "", 1
     for position, token in enumerate(tokens):
         if segment == SEGMENTS:
-            return re.compile(expression + expression_of(tokens[position:]), re.DOTALL)
+            return expression + expression_of(tokens[position:])
         if not isinstance(token, str):
             expression += _wildcard(tokens, position)
             continue
@@ -36,9 +33,9 @@ def resource_pattern(tokens: Tokens) -> Pattern[str]:
         if segment == SEGMENTS:
             rest = (pieces.pop(), *tokens[position + 1 :])
             expression += "".join(re.escape(piece) + ":" for piece in pieces)
-            return re.compile(expression + expression_of(rest), re.DOTALL)
+            return expression + expression_of(rest)
         expression += re.escape(token)
-    return re.compile(expression, re.DOTALL)
+    return expression
 
 
 def _wildcard(tokens: Tokens, position: int) -> str:
@@ -53,11 +50,13 @@ def arn_like(tokens: Tokens) -> Callable[[str], bool] | None:
     parts = segments(tokens)
     if len(parts) != SEGMENTS:
         return None
-    patterns = [pattern_of(part) for part in parts]
+    if all(isinstance(token, str) for token in tokens):
+        return Matcher(tokens)
+    matchers = [Matcher(part) for part in parts]
 
     def test(value: str) -> bool:
         values = value.split(":", SEGMENTS - 1)
-        return len(values) == SEGMENTS and all(pattern.fullmatch(segment) for pattern, segment in zip(patterns, values))
+        return len(values) == SEGMENTS and all(match(segment) for match, segment in zip(matchers, values))
 
     return test
 

@@ -142,8 +142,6 @@ def load(document: Mapping[str, Any] | str, policy_type: str) -> tuple[Statement
         return (_statement(statements, 0, "Statement", policy_type, version == LATEST),)
     if not isinstance(statements, (list, tuple)):
         raise InvalidPolicy("Statement", f"must be an object or a list of objects, not {_kind(statements)}")
-    if not statements:
-        raise InvalidPolicy("Statement", "is empty")
     return tuple(
         _statement(statement, index, f"Statement[{index}]", policy_type, version == LATEST)
         for index, statement in enumerate(statements)

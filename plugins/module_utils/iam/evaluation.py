@@ -23,8 +23,9 @@ from .documents import (
     InvalidPolicy,
     parse,
 )
-from .principals import ACCOUNT, DIRECT, NOBODY, PERSON, ROLE, Caller, caller_of
-from .statements import Rule, Source, compile_document
+from .explanation import Finding, explain
+from .principals import ACCOUNT, BEHIND, DIRECT, NOBODY, Caller, caller_of
+from .statements import Index, Rule, Source, compile_document
 from .templates import Context, Values
 
 __all__ = ["ALLOW", "EXPLICIT_DENY", "IMPLICIT_DENY", "Decision", "InvalidPolicy", "PolicySet", "parse"]
@@ -53,9 +54,9 @@ class Decision:
     """
 
     __slots__ = (
+        "_case",
         "_context",
         "_policies",
-        "_resource_account",
         "_rule",
         "action",
         "effect",
@@ -72,8 +73,8 @@ class Decision:
         principal: str,
         action: str,
         resource: str,
-        resource_account: str | None,
         policies: PolicySet,
+        case: _Case,
         context: Context,
     ) -> None:
         self.effect = effect
@@ -82,8 +83,8 @@ class Decision:
         self.principal = principal
         self.action = action
         self.resource = resource
-        self._resource_account = resource_account
         self._policies = policies
+        self._case = case
         self._context = context
 
     @property
@@ -101,6 +102,14 @@ class Decision:
         """The document of the statement that decided."""
         return self._rule.source if self._rule else None
 
+    def explain(self) -> tuple[Finding, ...]:
+        """Statements that matched, and those that nearly did, with what kept them; in the order of `decide`."""
+        return self._policies._explain(self)
+
+    def explanation(self) -> str:
+        """The decision and `explain`, as lines of text."""
+        return "\n".join([str(self), *(f"  {finding}" for finding in self.explain())])
+
     def __str__(self) -> str:
         article = "an" if self.policy_type.startswith("identity") else "a"
         verb = "is" if self.allowed else "is not"
@@ -114,6 +123,8 @@ class Decision:
     def __repr__(self) -> str:
         return f"<Decision {self.effect} {self.policy_type} {self.statement!r}>"
 
+
+_NOTHING: Mapping[str, Any] = {}
 
 Verdict = tuple[str, str, Optional[Rule]]
 Tests = tuple[Any, ...]
@@ -148,13 +159,13 @@ class PolicySet:
         :arg vpc_endpoint: of the endpoint that requests come through, if any
         :raises InvalidPolicy: if a document is malformed
         """
-        self._identity = _all(identity, IDENTITY)
+        self._identity = Index(_all(identity, IDENTITY))
         self._resource = _one(resource, RESOURCE)
         self._boundary = _one(permissions_boundary, BOUNDARY)
         self._session = _one(session, SESSION)
         self._vpc_endpoint = _one(vpc_endpoint, VPC_ENDPOINT)
-        self._scps = [_all(level, SCP, number) for number, level in enumerate(scps)]
-        self._rcps = [_all(level, RCP, number) for number, level in enumerate(rcps)]
+        self._scps = [Index(_all(level, SCP, number)) for number, level in enumerate(scps)]
+        self._rcps = [Index(_all(level, RCP, number)) for number, level in enumerate(rcps)]
         self._plans: dict[str, _Plan] = {}
         self._cases: dict[tuple[Any, ...], _Case] = {}
         self._answers: dict[tuple[Any, ...], Decision] = {}
@@ -176,10 +187,47 @@ class PolicySet:
         :arg context: condition keys, of any case, with their values: a string or a list of strings; numbers, booleans
             and dates are taken too. Nothing is added to it: ``aws:PrincipalArn`` is for the caller to give
         """
-        values = context_of(context or {})
-        case = self._case(principal, action, resource, resource_account, values)
-        effect, policy_type, rule = case.verdict(values)
-        return Decision(effect, policy_type, rule, principal, action, resource, resource_account, self, values)
+        given = context or _NOTHING
+        request = (principal, action, resource, resource_account, tuple(given.items()))
+        try:
+            known = self._answers.get(request)
+        except TypeError:  # A value is a list.
+            return self._decide(principal, action, resource, resource_account, given)
+        if known is not None:
+            return known
+        decision = self._decide(principal, action, resource, resource_account, given)
+        # Python takes True, 1 and 1.0 for the same key, AWS does not: only strings are remembered.
+        if all(type(value) is str for value in given.values()):
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.clear()
+            self._answers[request] = decision
+        return decision
+
+    def _decide(
+        self, principal: str, action: str, resource: str, resource_account: str | None, given: Mapping[str, Any]
+    ) -> Decision:
+        context = context_of(given)
+        case = self._case(principal, action, resource, resource_account, context)
+        effect, policy_type, rule = case.verdict(context)
+        return Decision(effect, policy_type, rule, principal, action, resource, self, case, context)
+
+    def _explain(self, decision: Decision) -> tuple[Finding, ...]:
+        case, context = decision._case, decision._context
+        rules = (rule for index in self._in_order() for rule in index.rules if case.applies(rule))
+        return explain(
+            rules,
+            case.caller,
+            self._boundary is not None,
+            decision.action,
+            decision.resource,
+            case.same_account,
+            context,
+        )
+
+    def _in_order(self) -> Iterable[Index]:
+        """Every layer, in the order in which decisions are reported."""
+        own = (self._vpc_endpoint, self._resource, self._identity, self._boundary, self._session)
+        return [*self._rcps, *self._scps, *(index for index in own if index is not None)]
 
     def _case(
         self, principal: str, action: str, resource: str, resource_account: str | None, context: Context
@@ -215,47 +263,45 @@ class _Plan:
     __slots__ = ("boundary", "identity", "rcps", "resource", "scps", "session", "vpc_endpoint")
 
     def __init__(self, policies: PolicySet, action: str) -> None:
-        def concerned(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-            return tuple(rule for rule in rules if rule.concerns(action))
+        def concerning(index: Index | None) -> tuple[Rule, ...] | None:
+            return None if index is None else index.concerning(action)
 
-        def if_any(rules: tuple[Rule, ...] | None) -> tuple[Rule, ...] | None:
-            return None if rules is None else concerned(rules)
-
-        self.identity = concerned(policies._identity)
-        self.resource = if_any(policies._resource)
-        self.boundary = if_any(policies._boundary)
-        self.session = if_any(policies._session)
-        self.vpc_endpoint = if_any(policies._vpc_endpoint)
-        self.scps = [concerned(level) for level in policies._scps]
-        self.rcps = [concerned(level) for level in policies._rcps]
+        self.identity = policies._identity.concerning(action)
+        self.resource = concerning(policies._resource)
+        self.boundary = concerning(policies._boundary)
+        self.session = concerning(policies._session)
+        self.vpc_endpoint = concerning(policies._vpc_endpoint)
+        self.scps = [level.concerning(action) for level in policies._scps]
+        self.rcps = [level.concerning(action) for level in policies._rcps]
 
 
 class _Case:
     """What is left to be decided of the requests of one caller for one action on one resource: the conditions."""
 
-    __slots__ = ("_boundary", "_caller", "_denies", "_gates", "_grants", "_identity", "_same_account", "_session")
+    __slots__ = (
+        "_applying",
+        "_boundary",
+        "_denies",
+        "_gates",
+        "_grants",
+        "_identity",
+        "_session",
+        "caller",
+        "same_account",
+    )
 
     def __init__(self, plan: _Plan, caller: Caller, resource: str, resource_account: str | None) -> None:
-        self._caller = caller
+        self.caller = caller
         account = resource_account or _account_in(resource) or caller.account
-        self._same_account = caller.account is not None and caller.account == account
-        bounded = plan.boundary is not None
-        reach = _Reach(caller, resource, bounded)
-        has_own = caller.kind in ("role", "user", "federated-user")
-        own_resource = () if resource == "*" or plan.resource is None else plan.resource
-        identity = plan.identity if has_own else ()
-        boundary = plan.boundary if has_own else None
-        session = plan.session if has_own else None
-        scps = plan.scps if caller.account is not None else []
-        layers: list[Iterable[Rule]] = [
-            *plan.rcps,
-            *scps,
-            plan.vpc_endpoint or (),
-            own_resource,
-            identity,
-            boundary or (),
-            session or (),
-        ]
+        self.same_account = caller.account is not None and caller.account == account
+        self._applying = _applying(caller, resource)
+        reach = _Reach(caller, resource, plan.boundary is not None)
+        scps = plan.scps if SCP in self._applying else []
+        identity = plan.identity if IDENTITY in self._applying else ()
+        boundary = plan.boundary if BOUNDARY in self._applying else None
+        session = plan.session if SESSION in self._applying else None
+        own = plan.resource or () if RESOURCE in self._applying else ()
+        layers = [*plan.rcps, *scps, plan.vpc_endpoint or (), own, identity, boundary or (), session or ()]
         self._denies = _until_certain(entry for layer in layers for entry in reach.entries(layer, allow=False))
         gates = [(SCP, level) for level in scps]
         if plan.vpc_endpoint is not None:
@@ -264,7 +310,11 @@ class _Case:
         self._identity = _until_certain(reach.entries(identity, allow=True))
         self._boundary = None if boundary is None else _until_certain(reach.entries(boundary, allow=True))
         self._session = None if session is None else _until_certain(reach.entries(session, allow=True))
-        self._grants = reach.grants(own_resource)
+        self._grants = reach.grants(own)
+
+    def applies(self, rule: Rule) -> bool:
+        """Whether policies of a rule's type apply to the caller and the resource at all."""
+        return rule.source.policy_type in self._applying
 
     def verdict(self, context: Context) -> Verdict:
         """Decide in a context."""
@@ -277,29 +327,29 @@ class _Case:
         for policy_type, entries in self._gates:
             if _first(entries, context) is None:
                 return IMPLICIT_DENY, policy_type, None
-        if self._same_account:
+        if self.same_account:
             return self._within_account(context)
-        if self._caller.account is None:
+        if self.caller.account is None:
             return self._without_account(context)
         return self._across_accounts(context)
 
     def _within_account(self, context: Context) -> Verdict:
-        if self._caller.kind == "root":
+        if self.caller.kind == "root":
             return ALLOW, IDENTITY, None
         identity = _first(self._identity, context)
         limit = self._limit(context)
         if identity is not None and limit is None:
             return ALLOW, IDENTITY, identity
         closest, grant = self._grant(context)
-        if closest >= DIRECT or (closest >= ROLE and limit is None) or (closest == PERSON and limit != SESSION):
+        if closest == DIRECT or (closest == BEHIND and limit is None):
             return ALLOW, RESOURCE, grant
-        if limit is not None and (identity is not None or closest >= ROLE):
+        if limit is not None and (identity is not None or closest == BEHIND):
             return IMPLICIT_DENY, limit, None
         return IMPLICIT_DENY, IDENTITY, None
 
     def _across_accounts(self, context: Context) -> Verdict:
         identity = None
-        if self._caller.kind != "root":
+        if self.caller.kind != "root":
             identity = _first(self._identity, context)
             if identity is None:
                 return IMPLICIT_DENY, IDENTITY, None
@@ -395,13 +445,29 @@ def _until_certain(entries: Iterable[Entry]) -> list[Entry]:
     return kept
 
 
+def _applying(caller: Caller, resource: str) -> frozenset[str]:
+    """The types of policy that apply to a caller and a resource.
+
+    Root users, services and the like have no identity-based policies. Who has no account is under no SCP. A request
+    that names no resource meets no resource-based policy.
+    """
+    types = {RCP, VPC_ENDPOINT}
+    if caller.account is not None:
+        types.add(SCP)
+    if caller.kind in ("role", "user", "federated-user"):
+        types.update((IDENTITY, BOUNDARY, SESSION))
+    if resource != "*":
+        types.add(RESOURCE)
+    return frozenset(types)
+
+
 def _account_in(resource: str) -> str | None:
     parts = resource.split(":", 5)
     return parts[4] or None if len(parts) == 6 else None
 
 
-def _one(document: Document | None, policy_type: str) -> tuple[Rule, ...] | None:
-    return None if document is None else compile_document(document, Source(policy_type))
+def _one(document: Document | None, policy_type: str) -> Index | None:
+    return None if document is None else Index(compile_document(document, Source(policy_type)))
 
 
 def _all(documents: Iterable[Document], policy_type: str, level: int | None = None) -> tuple[Rule, ...]:

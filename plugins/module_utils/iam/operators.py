@@ -20,7 +20,7 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 
 from .arns import arn_like
-from .templates import Tokens, pattern_of
+from .templates import Matcher, Tokens
 
 Test = Callable[[str], bool]
 """Whether a value of the request stands the comparison."""
@@ -50,18 +50,9 @@ def literal(tokens: Tokens) -> str:
     return "".join(token for token in tokens if isinstance(token, str))
 
 
-def _string_equals(tokens: Tokens) -> Test:
-    return partial(operator.eq, literal(tokens))
-
-
 def _string_equals_ignoring_case(tokens: Tokens) -> Test:
     expected = literal(tokens).lower()
     return lambda value: value.lower() == expected
-
-
-def _string_like(tokens: Tokens) -> Test:
-    pattern = pattern_of(tokens)
-    return lambda value: pattern.fullmatch(value) is not None
 
 
 def number(text: str) -> Decimal | None:
@@ -174,9 +165,9 @@ def _ip_address(tokens: Tokens) -> Test | None:
 
 def _catalogue() -> dict[str, Operator]:
     positive = [
-        Operator("StringEquals", _string_equals, variables=True),
+        Operator("StringEquals", Matcher, variables=True),
         Operator("StringEqualsIgnoreCase", _string_equals_ignoring_case, variables=True),
-        Operator("StringLike", _string_like, wildcards=True, variables=True),
+        Operator("StringLike", Matcher, wildcards=True, variables=True),
         Operator("NumericEquals", partial(_numeric, operator.eq)),
         Operator("NumericLessThan", partial(_numeric, operator.lt)),
         Operator("NumericLessThanEquals", partial(_numeric, operator.le)),

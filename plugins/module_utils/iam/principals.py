@@ -13,23 +13,20 @@ from dataclasses import dataclass
 
 from .templates import Context
 
-NOBODY, ACCOUNT, ROLE, PERSON, DIRECT = range(5)
+NOBODY, ACCOUNT, BEHIND, DIRECT = range(4)
 """How closely an element names the caller; what an Allow of a resource-based policy is worth grows with it.
 
 NOBODY
     Not at all.
 ACCOUNT
     By the account. Within the account, that leaves the decision to identity-based policies.
-ROLE
-    By the role of a session. A permissions boundary and a session policy must still allow.
-PERSON
-    By the user behind a federated user session. A session policy must still allow.
+BEHIND
+    By the role, or by the user, whose session it is. A permissions boundary and a session policy must still allow.
 DIRECT
     As the very caller, or as anyone. Nothing else needs to allow.
 """
 
 _ARN = re.compile(r"arn:(?P<partition>[^:]*):(?P<service>iam|sts):[^:]*:(?P<account>\d{12}):(?P<rest>.+)", re.DOTALL)
-_ACCOUNT = re.compile(r"\d{12}")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class Caller:
     :ivar kind: ``role`` (also a session of one), ``user``, ``root``, ``federated-user`` or ``other`` (a service, an
         identity provider, anonymous)
     :ivar account: twelve digits, or None for who has none
-    :ivar role_arn: of a role or a session of one, with its path; None if not known
+    :ivar behind: ARN of the role of a session, with its path, or of the user of a federated user session; None if not
+        known
     :ivar role_name: of a role or a session of one
     :ivar provider: the identity provider that a session was federated by
     """
@@ -48,13 +46,9 @@ class Caller:
     arn: str
     kind: str
     account: str | None = None
-    role_arn: str | None = None
+    behind: str | None = None
     role_name: str | None = None
     provider: str | None = None
-
-    def is_a_session(self) -> bool:
-        """Whether this is a session of a role."""
-        return self.kind == "role" and self.arn != self.role_arn
 
 
 def caller_of(principal: str, context: Context) -> Caller:
@@ -72,7 +66,8 @@ def caller_of(principal: str, context: Context) -> Caller:
         known = _one(context, "aws:principalarn")
         return Caller(principal, "role", account, known, name.partition("/")[0], provider)
     if found["service"] == "sts" and kind == "federated-user":
-        return Caller(principal, "federated-user", account)
+        # STS does not say whose session it is; by convention it has the user's name.
+        return Caller(principal, "federated-user", account, f"arn:{found['partition']}:iam::{account}:user/{name}")
     if found["service"] == "iam" and kind == "role":
         return Caller(principal, "role", account, principal, name.rpartition("/")[2], provider)
     if found["service"] == "iam" and kind in ("user", "root"):
@@ -92,7 +87,7 @@ def _one(context: Context, key: str) -> str | None:
 
 def _closeness(kind: str, value: str, caller: Caller) -> int:
     if kind == "AWS":
-        return DIRECT if value == "*" or value == caller.arn else _aws(value, caller)
+        return DIRECT if value == "*" else _aws(value, caller)
     if kind == "Service":
         is_service = caller.kind == "other" and not caller.arn.startswith("arn:") and "." in caller.arn
         return DIRECT if caller.arn == value or (value == "*" and is_service) else NOBODY
@@ -104,15 +99,21 @@ def _closeness(kind: str, value: str, caller: Caller) -> int:
 def _aws(value: str, caller: Caller) -> int:
     if caller.account is None:
         return NOBODY
-    if _ACCOUNT.fullmatch(value):
-        return ACCOUNT if value == caller.account else NOBODY
+    if value == caller.account or value == f"arn:{caller.arn.split(':', 2)[1]}:iam::{caller.account}:root":
+        return DIRECT if caller.kind == "root" else ACCOUNT
+    if caller.kind == "role" and _is_role(value, caller):
+        return BEHIND
+    if value == caller.arn:
+        return DIRECT
+    return BEHIND if value == caller.behind else NOBODY
+
+
+def _is_role(value: str, caller: Caller) -> bool:
+    """Whether an ARN is that of the caller's role: names of roles are unique in an account, whatever their path."""
+    if caller.behind:
+        return value == caller.behind
     found = _ARN.fullmatch(value)
-    if not found or found["account"] != caller.account or found["service"] != "iam":
-        return NOBODY
-    if found["rest"] == "root":
-        return ACCOUNT
+    if not found or found["service"] != "iam" or found["account"] != caller.account:
+        return False
     kind, _slash, name = found["rest"].partition("/")
-    if kind == "role" and caller.kind == "role":
-        same = value == caller.role_arn if caller.role_arn else name.rpartition("/")[2] == caller.role_name
-        return ROLE if same else NOBODY
-    return NOBODY
+    return kind == "role" and name.rpartition("/")[2] == caller.role_name

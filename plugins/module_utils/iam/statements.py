@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from re import Pattern
 from typing import Any
 
-from .arns import resource_pattern
+from .arns import resource_expression
 from .conditions import Condition
 from .documents import InvalidPolicy, Statement, load
 from .principals import DIRECT, NOBODY, Caller, closeness
-from .templates import Context, has_variables, pattern_of, resolve, tokens_of
+from .templates import Context, Matcher, has_variables, resolve, tokens_of
 
 
 @dataclass(frozen=True)
@@ -36,43 +35,49 @@ class Rule:
     :ivar statement: what it was compiled from
     :ivar source: the document that it is from
     :ivar conditions: all of which must hold
+    :ivar place: its place among the rules that it is indexed with
     """
 
-    __slots__ = ("_actions", "_resources", "allow", "conditions", "source", "statement")
+    __slots__ = ("_actions", "_matchers", "_templates", "allow", "conditions", "place", "source", "statement")
 
     def __init__(self, statement: Statement, source: Source) -> None:
         self.statement = statement
         self.source = source
         self.allow = statement.allow
+        self.place = 0
         self.conditions = tuple(
             Condition(operator, key, values, statement.variables, f"{statement.path}.Condition.{operator}")
             for operator, key, values in statement.conditions
         )
-        self._actions: list[Pattern[str] | str] = [_action(action.lower()) for action in statement.actions]
-        self._resources = [
+        self._actions = [
+            Matcher(tokens_of(action.lower(), wildcards=True, variables=False)) for action in statement.actions
+        ]
+        templates = [
             tokens_of(resource, wildcards=True, variables=statement.variables) for resource in statement.resources or ()
         ]
+        self._matchers = [Matcher(one, resource_expression) for one in templates if not has_variables(one)]
+        self._templates = [one for one in templates if has_variables(one)]
 
     def concerns(self, action: str) -> bool:
         """Whether its Action or NotAction takes in an API action, given in lower case."""
-        matched = any(
-            action == one if isinstance(one, str) else one.fullmatch(action) is not None for one in self._actions
-        )
-        return matched is not self.statement.negated_actions
+        return any(match(action) for match in self._actions) is not self.statement.negated_actions
 
     def depends_on_context(self) -> bool:
         """Whether its resources hold policy variables."""
-        return any(has_variables(tokens) for tokens in self._resources)
+        return bool(self._templates)
 
     def covers(self, resource: str, context: Context) -> bool:
         """Whether its Resource or NotResource takes in a resource; one without either belongs to its resource."""
         if self.statement.resources is None:
             return True
         negated = self.statement.negated_resources
-        for tokens in self._resources:
-            resolved = resolve(tokens, context)
+        for match in self._matchers:
+            if match(resource):
+                return not negated
+        for template in self._templates:
+            resolved = resolve(template, context)
             # A variable that stands for nothing makes a statement invalid, also within NotResource.
-            if negated if resolved is None else resource_pattern(resolved).fullmatch(resource):
+            if negated if resolved is None else Matcher(resolved, resource_expression)(resource):
                 return not negated
         return negated
 
@@ -93,6 +98,50 @@ class Rule:
         return NOBODY if closeness(statement.principals, caller) else DIRECT
 
 
+class Index:
+    """Rules by what their actions start with, so that those of other services are never looked at.
+
+    :ivar rules: all of them, in order
+    """
+
+    __slots__ = ("_anywhere", "_by_action", "_by_service", "rules")
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._by_action: dict[str, list[Rule]] = {}
+        self._by_service: dict[str, list[Rule]] = {}
+        self._anywhere: list[Rule] = []
+        for place, rule in enumerate(self.rules):
+            rule.place = place
+            for bucket in self._buckets(rule.statement):
+                bucket.append(rule)
+
+    def concerning(self, action: str) -> tuple[Rule, ...]:
+        """The rules that take in an API action, given in lower case, in order."""
+        service = action.partition(":")[0]
+        found = {rule.place: rule for rule in self._by_action.get(action, ())}
+        for rule in (*self._by_service.get(service, ()), *self._anywhere):
+            if rule.place not in found and rule.concerns(action):
+                found[rule.place] = rule
+        return tuple(found[place] for place in sorted(found))
+
+    def _buckets(self, statement: Statement) -> Iterable[list[Rule]]:
+        if statement.negated_actions:
+            return [self._anywhere]
+        buckets: dict[int, list[Rule]] = {}
+        for action in statement.actions:
+            action = action.lower()
+            service = action.partition(":")[0]
+            if "*" in service:
+                bucket = self._anywhere
+            elif "*" in action or "?" in action:
+                bucket = self._by_service.setdefault(service, [])
+            else:
+                bucket = self._by_action.setdefault(action, [])
+            buckets[id(bucket)] = bucket
+        return buckets.values()
+
+
 def compile_document(document: Mapping[str, Any] | str, source: Source) -> tuple[Rule, ...]:
     """Check and compile one document.
 
@@ -103,8 +152,3 @@ def compile_document(document: Mapping[str, Any] | str, source: Source) -> tuple
     except InvalidPolicy as fault:
         fault.source = source
         raise
-
-
-def _action(action: str) -> Pattern[str] | str:
-    tokens = tokens_of(action, wildcards=True, variables=False)
-    return action if tokens == (action,) else pattern_of(tokens)

@@ -8,11 +8,11 @@ Source: IAM User Guide, "IAM policy elements: Variables and tags".
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from re import Pattern
+from functools import partial
 from typing import Union
 
 Values = Union[str, tuple[str, ...]]
@@ -98,14 +98,46 @@ def resolve(tokens: Tokens, context: Context) -> Tokens | None:
     return tuple(result)
 
 
-@lru_cache(maxsize=4096)
-def pattern_of(tokens: Tokens) -> Pattern[str]:
-    """The regular expression of tokens without variables, for `re.Pattern.fullmatch`."""
-    return re.compile(expression_of(tokens), re.DOTALL)
+class Matcher:
+    """Whether a text is one that tokens without variables describe.
+
+    A regular expression is made only where nothing simpler does, and only once it is needed.
+    """
+
+    __slots__ = ("_expression", "_match", "_tokens")
+
+    def __init__(self, tokens: Tokens, expression: Callable[[Tokens], str] | None = None) -> None:
+        """Prepare.
+
+        :arg expression: makes the regular expression; by default `expression_of`
+        """
+        self._tokens = tokens
+        self._expression = expression or expression_of
+        self._match: Callable[[str], object] | None = _simple(tokens)
+
+    def __call__(self, text: str) -> bool:
+        match = self._match
+        if match is None:
+            match = self._match = re.compile(self._expression(self._tokens), re.DOTALL).fullmatch
+        return bool(match(text))
+
+
+def _simple(tokens: Tokens) -> Callable[[str], object] | None:
+    """How to match literal text, everything, and everything that starts with literal text."""
+    if not tokens:
+        return partial(operator.eq, "")
+    first = tokens[0]
+    if len(tokens) == 1:
+        if isinstance(first, str):
+            return partial(operator.eq, first)
+        return (lambda text: True) if first == MANY else None
+    if len(tokens) == 2 and isinstance(first, str) and tokens[1] == MANY:
+        return lambda text: text.startswith(first)
+    return None
 
 
 def expression_of(tokens: Tokens) -> str:
-    """As `pattern_of`, as text; at most one to an expression.
+    """The regular expression of tokens without variables, for `re.Pattern.fullmatch`; at most one to an expression.
 
     Between two stars the first place that fits is as good as any later one, so each such search is made final (a
     group within a lookahead, then repeated): matching takes time in proportion to pattern times text, never more.
