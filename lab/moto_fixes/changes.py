@@ -1,6 +1,6 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How a stack becomes what its template says: resources created, updated, replaced and deleted in the order of what needs what."""
+"""How a stack becomes what its template says: resources made, updated, replaced, deleted, each after what it needs."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _guarded(logical_id: str, declaration: Any, function: Any, *args: Any, **kwa
 
 
 def update_by_what_changes(settings: Settings) -> None:
-    """An update looks at the template's text: it misses what a condition or a parameter changes indirectly, and loses a resource
-    that it cannot update in place, without deleting it."""
+    """An update looks at the template's text: it misses what a condition or a parameter changes indirectly. And a
+    resource that it cannot update in place it loses, without deleting it."""
     parsing.ResourceMap.update = _update
 
 
@@ -110,8 +110,8 @@ def _is_wanted(resources: Any, declaration: dict[str, Any]) -> bool:
 def _create(resources: Any, logical_id: str) -> None:
     resource = resources[logical_id]
     if isinstance(resource, TaggedEC2Resource):
-        backend = ec2_backends[resources._account_id][resources._region_name]
-        backend.create_tags([resource.physical_resource_id], {**resources.tags, "aws:cloudformation:logical-id": logical_id})
+        tags = {**resources.tags, "aws:cloudformation:logical-id": logical_id}
+        ec2_backends[resources._account_id][resources._region_name].create_tags([resource.physical_resource_id], tags)
 
 
 def _change(resources: Any, logical_id: str, declaration: Any, old_declaration: Any) -> list[tuple[str, Any, Any]]:
@@ -201,7 +201,8 @@ def _diff(change_set: Any) -> list[Any]:
         template=change_set.template_dict,
         cross_stack_resources=old.cross_stack_resources,
     )
-    # What exists keeps its identity, so references to it compare as equal; what does not must not be created by being looked at.
+    # What exists keeps its identity, so that references to it compare as equal. What does not must not come into being
+    # by being looked at.
     new._parsed_resources.update({name: old._parsed_resources[name] for name in before})
     new.load_mapping()
     new.load_parameters()

@@ -32,7 +32,7 @@ def provision_all_of_an_instance(settings: Settings) -> None:
 
 
 def _run_instance(
-    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
+    cls: Any, /, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
 ) -> Any:
     properties = cloudformation_json["Properties"]
     backend = ec2_backends[account_id][region_name]
@@ -93,7 +93,13 @@ def _provision_egress(group: Any, properties: dict[str, Any], account: str, regi
 
 
 def _update_security_group(
-    cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    cls: Any,
+    /,
+    original_resource: Any,
+    new_resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
 ) -> Any:
     properties = cloudformation_json["Properties"]
     backend = ec2_backends[account_id][region_name]
@@ -117,14 +123,17 @@ def associate_route_tables(settings: Settings) -> None:
     """CloudFormation records an association of a route table with a subnet, but does not make it."""
     after_provisioning(subnets.SubnetRouteTableAssociation, _associate)
     subnets.SubnetRouteTableAssociation.physical_resource_id = property(lambda self: self.association_id)
-    subnets.SubnetRouteTableAssociation.delete = lambda self, account, region: ec2_backends[account][
-        region
-    ].disassociate_route_table(self.association_id)
+    subnets.SubnetRouteTableAssociation.delete = _disassociate
 
 
 def _associate(association: Any, properties: dict[str, Any], account: str, region: str) -> None:
-    backend = ec2_backends[account][region]
-    association.association_id = backend.associate_route_table(association.route_table_id, subnet_id=association.subnet_id)
+    association.association_id = ec2_backends[account][region].associate_route_table(
+        association.route_table_id, subnet_id=association.subnet_id
+    )
+
+
+def _disassociate(association: Any, account: str, region: str) -> None:
+    ec2_backends[account][region].disassociate_route_table(association.association_id)
 
 
 def delete_what_a_network_is_made_of(settings: Settings) -> None:

@@ -28,8 +28,8 @@ def name_the_lab_s_registry(settings: Settings) -> None:
 
 
 def provision_all_of_a_repository(settings: Settings) -> None:
-    """CloudFormation drops RepositoryPolicyText, LifecyclePolicy and EmptyOnDelete, and stores scanning and encryption
-    under the template's key names, which the API does not return (and which make every update a replacement)."""
+    """CloudFormation drops RepositoryPolicyText, LifecyclePolicy and EmptyOnDelete, and keeps scanning and encryption
+    under the template's names, which the API does not return, and which make every update a replacement."""
     before_provisioning(models.Repository, _spell_as_the_api_does)
     after_provisioning(models.Repository, _provision_policies)
     models.Repository.delete = _delete
@@ -45,15 +45,20 @@ def _spell_as_the_api_does(properties: dict[str, Any]) -> None:
 
 
 def _provision_policies(repository: Any, properties: dict[str, Any], account: str, region: str) -> None:
+    """Set what differs, as CloudFormation does: what stays as it is needs no permission."""
     backend = models.ecr_backends[account][region]
-    repository.policy = None
-    if "RepositoryPolicyText" in properties:
-        backend.set_repository_policy(account, repository.name, document_text(properties["RepositoryPolicyText"]))
-    repository.lifecycle_policy = None
-    lifecycle = properties.get("LifecyclePolicy", {}).get("LifecyclePolicyText")
-    if lifecycle:
-        backend.put_lifecycle_policy(account, repository.name, lifecycle)
     repository.empty_on_delete = is_true(properties.get("EmptyOnDelete", False))
+    lifecycle = properties.get("LifecyclePolicy", {}).get("LifecyclePolicyText")
+    if lifecycle and lifecycle != repository.lifecycle_policy:
+        backend.put_lifecycle_policy(account, repository.name, lifecycle)
+    elif repository.lifecycle_policy and not lifecycle:
+        backend.delete_lifecycle_policy(account, repository.name)
+    # Last, since it may deny all the others.
+    policy = document_text(properties["RepositoryPolicyText"]) if "RepositoryPolicyText" in properties else None
+    if policy and policy != repository.policy:
+        backend.set_repository_policy(account, repository.name, policy)
+    elif repository.policy and not policy:
+        backend.delete_repository_policy(account, repository.name)
 
 
 def _delete(repository: Any, account: str, region: str) -> None:

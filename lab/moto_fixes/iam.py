@@ -15,12 +15,12 @@ from .patching import after_provisioning, document_text
 
 
 def load_managed_policies(settings: Settings) -> None:
-    """AWS's own managed policies are missing unless the environment asks for them. Read when an account is first used."""
+    """AWS's own managed policies are missing unless the environment asks for them, when an account is first used."""
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 
 def provision_all_of_a_role(settings: Settings) -> None:
-    """CloudFormation drops ManagedPolicyArns, and an update of a role changes neither its policies nor who may assume it."""
+    """CloudFormation drops ManagedPolicyArns, and updates neither a role's policies nor who may assume it."""
     after_provisioning(models.Role, _provision_policies)
     original = models.Role.delete_from_cloudformation_json.__func__
 
@@ -44,7 +44,7 @@ def _provision_policies(role: Any, properties: dict[str, Any], account: str, reg
     for arn in wanted:
         if arn not in role.managed_policies:
             backend.attach_role_policy(arn, role.name)
-    inline = {policy["PolicyName"]: document_text(policy["PolicyDocument"]) for policy in properties.get("Policies", [])}
+    inline = {each["PolicyName"]: document_text(each["PolicyDocument"]) for each in properties.get("Policies", [])}
     for name in set(role.policies) - set(inline):
         role.delete_policy(name)
     for name, document in inline.items():

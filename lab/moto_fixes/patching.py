@@ -30,7 +30,7 @@ def after_provisioning(model: Any, then: Provisioned) -> None:
 
 
 def before_provisioning(model: Any, change: Callable[[dict[str, Any]], None]) -> None:
-    """Let ``change`` alter the template's properties before CloudFormation creates or updates a resource of this class."""
+    """Let ``change`` alter the properties before CloudFormation creates or updates a resource of this class."""
     for method in (CREATE, UPDATE):
         if implements(model, method):
             _wrap(model, method, before=change, after=None)

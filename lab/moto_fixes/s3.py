@@ -29,7 +29,7 @@ def _provision_bucket(bucket: Any, properties: dict[str, Any], account: str, reg
         backend.put_public_access_block(bucket.name, {name: str(value).lower() for name, value in block.items()})
     ownership = properties.get("OwnershipControls")
     if ownership:
-        backend.put_bucket_ownership_controls(bucket.name, {"Rule": ownership["Rules"][0]})
+        backend.put_bucket_ownership_controls(bucket.name, ownership["Rules"][0]["ObjectOwnership"])
     lifecycle = properties.get("LifecycleConfiguration")
     if lifecycle:
         backend.put_bucket_lifecycle_configuration(bucket.name, [_lifecycle_rule(rule) for rule in lifecycle["Rules"]])

@@ -15,7 +15,6 @@ from moto.cloudformation.exceptions import ValidationError
 from ..settings import Settings
 from .changes import ResourceFault
 
-
 _request_token: ContextVar[str | None] = ContextVar("request_token", default=None)
 _on_failure: ContextVar[str] = ContextVar("on_failure", default="ROLLBACK")
 
@@ -103,9 +102,7 @@ def settle_failed_updates(settings: Settings) -> None:
     original = models.Stack.update
 
     @functools.wraps(original)
-    def update(
-        self: Any, template: str, role_arn: str | None = None, parameters: Any = None, tags: Any = None
-    ) -> None:
+    def update(self: Any, template: str, role_arn: str | None = None, parameters: Any = None, tags: Any = None) -> None:
         previous = self.template, dict(self.resource_map.input_parameters)
         try:
             original(self, template, role_arn, parameters=parameters, tags=tags)
@@ -189,7 +186,7 @@ def refuse_updates_without_changes(settings: Settings) -> None:
 
 
 def make_change_sets_of_stacks_that_exist(settings: Settings) -> None:
-    """Without a type, a change set creates a second stack of the same name; and one that changes tags alone says it changes nothing."""
+    """Without a type, a change set makes a second stack of that name; and one of tags alone says it changes nothing."""
     original_request = responses.CloudFormationResponse.create_change_set
     original = models.CloudFormationBackend.create_change_set
 
@@ -204,7 +201,8 @@ def make_change_sets_of_stacks_that_exist(settings: Settings) -> None:
         change_set = self.change_sets[change_set_id]
         tags = change_set.tags or change_set.stack.tags
         if change_set.status == "FAILED" and tags != change_set.stack.tags:
-            change_set.status, change_set.execution_status, change_set.status_reason = "CREATE_COMPLETE", "AVAILABLE", None
+            change_set.status, change_set.execution_status = "CREATE_COMPLETE", "AVAILABLE"
+            change_set.status_reason = None
         return change_set_id, stack_id
 
     responses.CloudFormationResponse.create_change_set = create_change_set
