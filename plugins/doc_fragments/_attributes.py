@@ -7,16 +7,11 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Use the standard fragment, and one of READ_ONLY and CHANGES beside it."""
+    """Every module uses the standard fragment; the others say more of some."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
-  action_group:
-    description: The groups of C(module_defaults) that set defaults for this module.
-    support: full
-    membership:
-      - policyproof.ecr.access
   check_mode:
     description: Can run in check mode and say what it would do without doing it.
   diff_mode:
@@ -41,4 +36,14 @@ attributes:
     support: full
     details:
       - This module changes nothing.
+"""
+
+    ACTION_GROUP = r"""
+options: {}
+attributes:
+  action_group:
+    description: The groups of C(module_defaults) that set defaults for this module.
+    support: full
+    membership:
+      - policyproof.ecr.access
 """
