@@ -55,8 +55,8 @@ class DataChannelServer:
         :param instances: who runs the instances
         """
         self.sessions = Sessions()
-        # Accepted connections inherit it. asyncio sets it only where a socket names its protocol. Without it, output that
-        # follows an acknowledgement waits 40 ms for the client's system to confirm that.
+        # Accepted connections inherit it. asyncio sets it only where a socket names its protocol. Without it, output
+        # that follows an acknowledgement waits 40 ms for the client's system to confirm that.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
         self._instances = instances
