@@ -72,7 +72,8 @@ def refuse_unsound_policies() -> None:
                 "Invalid parameter at 'PolicyText' failed to satisfy constraint: "
                 f"'Invalid repository policy provided': {fault}"
             )
-        return original(self, registry_id, repository_name, policy_text)
+        answer: dict[str, Any] = original(self, registry_id, repository_name, policy_text)
+        return answer
 
     ECRBackend.set_repository_policy = set_repository_policy
 
@@ -109,7 +110,8 @@ def keep_layers(blobs: Blobs) -> None:
                 "InvalidLayerException",
                 f"Layer digest '{layer_digests[0]}' does not match the digest of the layer, '{digest}'",
             )
-        return original(self, repository_name, upload_id, layer_digests, registry_id)
+        answer: dict[str, Any] = original(self, repository_name, upload_id, layer_digests, registry_id)
+        return answer
 
     ECRBackend.complete_layer_upload = complete_layer_upload
 

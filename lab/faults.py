@@ -64,7 +64,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "token_api_500": Kind("GetAuthorizationToken fails with 500"),
         "token_api_hang": Kind("GetAuthorizationToken is never answered"),
         "clock_skew": Kind("the lab's clock is ahead of the caller's; argument seconds, 1200 if not said"),
-        "imds_off": Kind("the instance's metadata endpoint refuses"),
     }
 )
 
