@@ -20,6 +20,7 @@ FIXES: tuple[Callable[[Settings], None], ...] = (
     iam.provision_all_of_a_role,
     s3.provision_all_of_a_bucket,
     s3.provision_bucket_policies,
+    s3.refuse_to_delete_full_buckets,
     s3.judge_conditions_of_bucket_policies,
     ec2.provision_all_of_an_instance,
     ec2.provision_dns_of_a_vpc,

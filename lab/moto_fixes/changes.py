@@ -72,7 +72,7 @@ def _update(resources: Any, template: dict[str, Any], parameters: dict[str, Any]
             continue
         if logical_id not in before:
             _create(resources, logical_id)
-        elif parsing.clean_json(copy.deepcopy(declaration), resources) != before[logical_id][0]:
+        elif _render(declaration, resources) != before[logical_id][0]:
             old_declaration = before[logical_id][1]
             obsolete += _change(resources, logical_id, declaration, old_declaration)
     for logical_id in reversed(in_dependency_order({name: declaration for name, (_, declaration) in before.items()})):
@@ -86,10 +86,14 @@ def _rendered(resources: Any) -> dict[str, tuple[Any, Any]]:
     """Of each resource that exists: what its declaration comes to, and the declaration."""
     declarations = resources._resource_json_map
     return {
-        logical_id: (parsing.clean_json(copy.deepcopy(declarations[logical_id]), resources), declarations[logical_id])
+        logical_id: (_render(declarations[logical_id], resources), declarations[logical_id])
         for logical_id in declarations
         if resources._parsed_resources.get(logical_id) is not None
     }
+
+
+def _render(declaration: dict[str, Any], resources: Any) -> Any:
+    return parsing.clean_json({"Properties": {}, **copy.deepcopy(declaration)}, resources)
 
 
 def _install(resources: Any, template: dict[str, Any], parameters: dict[str, Any]) -> None:
@@ -214,7 +218,7 @@ def _diff(change_set: Any) -> list[Any]:
     for name in wanted:
         if name not in before:
             changes.append(models.Change("Add", name, declarations[name]["Type"]))
-        elif parsing.clean_json(copy.deepcopy(declarations[name]), new) != before[name][0]:
+        elif _render(declarations[name], new) != before[name][0]:
             changes.append(models.Change("Modify", name, declarations[name]["Type"]))
     changes += [models.Change("Remove", name, before[name][1]["Type"]) for name in before if name not in wanted]
     return changes

@@ -10,6 +10,7 @@ from typing import Any
 from moto.core.common_models import CloudFormationModel
 from moto.iam.access_control import PermissionResult
 from moto.s3 import models
+from moto.s3.exceptions import BucketNotEmpty
 from moto.utilities.utils import get_partition
 
 from ...plugins.module_utils.iam.evaluation import PolicySet
@@ -77,10 +78,25 @@ def provision_bucket_policies(settings: Settings) -> None:
             return cls(properties["Bucket"])
 
         def delete(self, account_id: str, region_name: str) -> None:
-            _backend(account_id, region_name).delete_bucket_policy(self.bucket)
+            backend = _backend(account_id, region_name)
+            if self.bucket in backend.buckets:
+                backend.delete_bucket_policy(self.bucket)
 
     # moto's table of resource types holds classes weakly through its subclasses alone.
     models.BucketPolicy = BucketPolicy
+
+
+def refuse_to_delete_full_buckets(settings: Settings) -> None:
+    """A bucket that is not empty is left behind by its stack, in silence."""
+    models.FakeBucket.delete = _delete_bucket
+
+
+def _delete_bucket(bucket: Any, account: str, region: str) -> None:
+    backend = _backend(account, region)
+    if bucket.name not in backend.buckets:
+        return
+    if not backend.delete_bucket(bucket.name):
+        raise BucketNotEmpty(bucket_name=bucket.name)
 
 
 _PERMISSIONS = {

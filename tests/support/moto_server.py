@@ -20,9 +20,7 @@ def main(kind: str, state: str) -> None:
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    server = make_server(
-        "127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True
-    )
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
     if kind == "fixed":
         from ansible_collections.policyproof.ecr.lab import moto_fixes
         from ansible_collections.policyproof.ecr.lab.settings import Settings
