@@ -94,6 +94,7 @@ class WebSocketClient:
         while (frame := self._next_frame()) is not None:
             final, opcode, payload = frame
             if opcode == CLOSE:
+                self.close()
                 raise WebSocketError(_reason(payload))
             if opcode == PING:
                 self.send(payload, PONG)
