@@ -17,8 +17,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GALAXY = Path(sys.executable).with_name("ansible-galaxy")
 # What a user needs, and nothing of what only this checkout does.
 AT_THE_TOP = {
-    "CHANGELOG.rst", "COPYING", "FILES.json", "MANIFEST.json", "README.md",
-    "cfn", "changelogs", "inventory", "lab", "meta", "playbooks", "plugins", "requirements.txt", "requirements.yml", "roles",
+    "CHANGELOG.rst", "COPYING", "FILES.json", "MANIFEST.json", "README.md", "cfn", "changelogs", "inventory", "lab",
+    "meta", "playbooks", "plugins", "requirements.txt", "requirements.yml", "roles",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 FINDER = Path(__file__).resolve().parents[2] / "tools" / "find_python.sh"
-SHIM = "#!/bin/sh\necho \"pyenv: $(basename $0): command not found\" >&2\nexit 127\n"
+SHIM = '#!/bin/sh\necho "pyenv: $(basename $0): command not found" >&2\nexit 127\n'
 NEW = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
 # An old one runs, answers, and fails what it is asked.
 OLD = "#!/bin/sh\nexit 1\n"

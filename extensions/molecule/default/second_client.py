@@ -13,6 +13,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -61,31 +62,42 @@ def credentials(ecr: Any) -> str:
     return base64.b64decode(ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]).decode()
 
 
-def copy(ecr: Any, side: str, source: str, destination: str) -> dict[str, Any]:
+def copy(ecr: Any, ca_file: Path | None, side: str, source: str, destination: str) -> dict[str, Any]:
     """Copy an image with skopeo; ``side`` (src or dest) is the registry's."""
-    options = [f"--{side}-creds={credentials(ecr)}"]
-    if "docker://127.0.0.1:" in f"{source} {destination}":
-        # The registry's name leads to the lab on its instances alone, so its certificate cannot be checked here.
-        options.append(f"--{side}-tls-verify=false")
-    command = ["skopeo", "--insecure-policy", "copy", "--quiet", *options, source, destination]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = ["skopeo", "--insecure-policy", "copy", "--quiet", f"--{side}-creds={credentials(ecr)}"]
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        if ca_file:
+            shutil.copy(ca_file, directory / "ca.crt")
+            registry = (source if side == "src" else destination).removeprefix("docker://").partition(":")[0]
+            command = [*at_home(directory, registry), *command, f"--{side}-cert-dir={directory}"]
+        finished = subprocess.run(
+            [*command, source, destination], capture_output=True, text=True, timeout=60, check=False
+        )
     return {"allowed": finished.returncode == 0, "said": finished.stderr.strip()[-1000:]}
 
 
-def push(ecr: Any, image: str) -> dict[str, Any]:
+def at_home(directory: Path, registry: str) -> list[str]:
+    """What to put before a command so that, for it alone, the lab's registry has its name on this machine."""
+    hosts = directory / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost {registry}\n", encoding="utf-8")
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+
+
+def push(ecr: Any, ca_file: Path | None, image: str) -> dict[str, Any]:
     """Push a new image."""
     with tempfile.TemporaryDirectory() as directory:
         write_image(Path(directory))
-        return copy(ecr, "dest", f"oci:{directory}", f"docker://{image}")
+        return copy(ecr, ca_file, "dest", f"oci:{directory}", f"docker://{image}")
 
 
-def pull(ecr: Any, image: str) -> dict[str, Any]:
+def pull(ecr: Any, ca_file: Path | None, image: str) -> dict[str, Any]:
     """Pull the image."""
     with tempfile.TemporaryDirectory() as directory:
-        return copy(ecr, "src", f"docker://{image}", f"dir:{directory}")
+        return copy(ecr, ca_file, "src", f"docker://{image}", f"dir:{directory}")
 
 
-def policy(ecr: Any, image: str) -> dict[str, Any]:
+def policy(ecr: Any, _ca_file: Path | None, image: str) -> dict[str, Any]:
     """The repository's policy and tags, as ECR returns them."""
     name = image.rpartition(":")[0].rpartition("/")[2]
     text = ecr.get_repository_policy(repositoryName=name)["policyText"]
@@ -96,11 +108,12 @@ def policy(ecr: Any, image: str) -> dict[str, Any]:
 def main() -> None:
     """Do one thing and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=("push", "pull", "policy"))
     parser.add_argument("image", help="host:port/repository:tag")
+    parser.add_argument("--ca-file", type=Path, help="the lab's authority; without it the registry is AWS's")
+    parser.add_argument("action", choices=("push", "pull", "policy"))
     arguments = parser.parse_args()
     act = {"push": push, "pull": pull, "policy": policy}[arguments.action]
-    print(json.dumps(act(boto3.client("ecr"), arguments.image)))
+    print(json.dumps(act(boto3.client("ecr"), arguments.ca_file, arguments.image)))
 
 
 if __name__ == "__main__":
