@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moto.core.exceptions import ServiceException
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Instance, InstanceBackend
 
 from ..session_manager.shell import Shell
@@ -139,7 +139,7 @@ class InstanceHost:
             logger.error("%s", error)
             for instance in reservation.instances:
                 instance.terminate()
-            raise ServiceException("InternalError", str(error)) from error
+            raise EC2ClientError("InternalError", str(error)) from error
 
     def _after_start(self, instance: Any, _result: Any) -> None:
         self._boot(instance.id)

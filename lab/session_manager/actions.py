@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
@@ -60,21 +60,21 @@ class SessionActions:
         self._before = {}
 
     def start_session(self, request: Any) -> dict[str, Any]:
-        """StartSession. Raises ServiceException: TargetNotConnected, InvalidDocument."""
+        """StartSession. Raises SSMException: TargetNotConnected, InvalidDocument."""
         target, document = request._get_param("Target"), request._get_param("DocumentName") or DOCUMENT
         if document != DOCUMENT:
-            raise ServiceException("InvalidDocument", f"Document with name {document} does not exist.")
+            raise SSMException("InvalidDocument", f"Document with name {document} does not exist.")
         if not self._connected(target):
-            raise ServiceException("TargetNotConnected", f"{target} is not connected.")
+            raise SSMException("TargetNotConnected", f"{target} is not connected.")
         session = self._sessions.start(target, _caller(request), document, request._get_param("Reason") or "")
         return self._admission(session)
 
     def resume_session(self, request: Any) -> dict[str, Any]:
-        """ResumeSession. Raises ServiceException: DoesNotExistException."""
+        """ResumeSession. Raises SSMException: DoesNotExistException."""
         session_id = request._get_param("SessionId")
         session = self._sessions.resume(session_id)
         if session is None:
-            raise ServiceException("DoesNotExistException", f"Session {session_id} does not exist.")
+            raise SSMException("DoesNotExistException", f"Session {session_id} does not exist.")
         return self._admission(session)
 
     def terminate_session(self, request: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class SessionActions:
         return {"SessionId": session_id}
 
     def describe_sessions(self, request: Any) -> dict[str, Any]:
-        """DescribeSessions. Raises ServiceException: InvalidFilterKey, InvalidNextToken."""
+        """DescribeSessions. Raises SSMException: InvalidFilterKey, InvalidNextToken."""
         sessions = self._sessions.listed(active=request._get_param("State") == "Active")
         for condition in request._get_param("Filters") or []:
             sessions = [session for session in sessions if _admits(condition["key"], condition["value"], session)]
@@ -97,7 +97,7 @@ class SessionActions:
         return {"Target": target, "Status": "connected" if self._connected(target) else "notconnected"}
 
     def describe_instance_information(self, request: Any) -> dict[str, Any]:
-        """DescribeInstanceInformation. Raises ServiceException: those of its filters and pages."""
+        """DescribeInstanceInformation. Raises SSMException: those of its filters and pages."""
         where = (request.current_account, request.region)
         filters = [(f["Key"], f["Values"]) for f in request._get_param("Filters") or []]
         filters += [(f["key"], f["valueSet"]) for f in request._get_param("InstanceInformationFilterList") or []]
@@ -135,7 +135,7 @@ def _admits(key: str, value: str, session: Session) -> bool:
         return session.started > moment if key == "InvokedAfter" else session.started < moment
     values = {"Target": session.target, "Owner": session.owner, "SessionId": session.id, "Status": _status(session)}
     if key not in values:
-        raise ServiceException("InvalidFilterKey", f"The filter key {key} is not valid.")
+        raise SSMException("InvalidFilterKey", f"The filter key {key} is not valid.")
     return values[key] == value
 
 

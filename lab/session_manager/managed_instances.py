@@ -8,8 +8,8 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
+from moto.ssm.exceptions import SSMException
 
 AGENT_VERSION = "3.3.0.0"
 
@@ -67,12 +67,12 @@ def matching(
 
     :param filters: pairs of key and values, of either of DescribeInstanceInformation's two filter lists
     :param tags: an instance id's tags
-    :raises ServiceException: InvalidFilterKey, InvalidInstanceInformationFilterValue
+    :raises SSMException: InvalidFilterKey, InvalidInstanceInformationFilterValue
     """
     chosen = list(instances)
     for key, values in filters:
         if not values:
-            raise ServiceException("InvalidInstanceInformationFilterValue", f"The filter {key} has no value.")
+            raise SSMException("InvalidInstanceInformationFilterValue", f"The filter {key} has no value.")
         chosen = [instance for instance in chosen if _admits(key, values, instance, tags)]
     return chosen
 
@@ -86,4 +86,4 @@ def _admits(key: str, values: list[str], instance: Mapping[str, Any], tags: Call
         return any(value in tags(instance["InstanceId"]) for value in values)
     if key.startswith("tag:"):
         return tags(instance["InstanceId"]).get(key.removeprefix("tag:")) in values
-    raise ServiceException("InvalidFilterKey", f"The filter key {key} is not valid.")
+    raise SSMException("InvalidFilterKey", f"The filter key {key} is not valid.")

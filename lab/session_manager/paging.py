@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moto.core.exceptions import ServiceException
+from moto.ssm.exceptions import SSMException
 
 
 def page[Item](
@@ -16,13 +16,13 @@ def page[Item](
 
     :param maximum: most items of a page; ``default`` where None
     :param token: the token that came with the page before; None for the first
-    :raises ServiceException: InvalidNextToken
+    :raises SSMException: InvalidNextToken
     """
     try:
         start = int(token) if token else 0
     except ValueError:
         start = -1
     if not 0 <= start <= len(items):
-        raise ServiceException("InvalidNextToken", "The specified token is not valid.")
+        raise SSMException("InvalidNextToken", "The specified token is not valid.")
     end = start + (maximum or default)
     return list(items[start:end]), str(end) if end < len(items) else None

@@ -88,6 +88,9 @@ class Session:
             if self._socket.fileno() in readable:
                 for message in self._socket.receive():
                     self._take(Frame.decode(message))
+                    if self._over:
+                        # What follows is the connection's end, which is no failure now.
+                        break
             if _STDIN in readable and not self._pass_input():
                 break
             self._resend()
