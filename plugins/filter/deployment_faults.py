@@ -12,8 +12,8 @@ short_description: Say what is wrong with an access matrix and the names it lead
 version_added: 0.1.0
 description:
   - Finds what AWS, Ansible or this collection would refuse, before anything is deployed.
-  - Looks at the names of principals, at actions and their values, at the prefix, which names stacks, roles and the repository,
-    and at the region.
+  - Looks at the names of principals, at actions and their values, at the prefix, which names stacks, roles and the
+    repository, and at the region.
 options:
   _input:
     description: The access matrix.

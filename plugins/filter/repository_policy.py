@@ -17,7 +17,7 @@ description:
 positional: parameters
 options:
   _input:
-    description: The template, as YAML or JSON text or as a dictionary. Intrinsic functions have to be in their long form.
+    description: The template, as YAML or JSON text or as a dictionary, with intrinsic functions in their long form.
     type: raw
     required: true
   parameters:
@@ -50,7 +50,6 @@ from collections.abc import Mapping
 
 import yaml
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.policyproof.ecr.plugins.module_utils.cloudformation.rendering import (
     UnrenderableTemplate,
     render_property,
@@ -63,7 +62,7 @@ def repository_policy(template, parameters=None, resource="Repository"):
         try:
             template = yaml.safe_load(template)
         except yaml.YAMLError as fault:
-            raise AnsibleFilterError(f"The template is not YAML, or has short forms of intrinsic functions: {fault}") from fault
+            raise AnsibleFilterError(f"The template is not YAML, or has short forms of functions: {fault}") from fault
     try:
         policy = render_property(template, resource, "RepositoryPolicyText", parameters)
     except UnrenderableTemplate as fault:

@@ -29,6 +29,8 @@ def main(kind: str, state: str) -> None:
     print(server.port, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
+    # Nothing of it is worth tidying up.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether a deployment can be named as asked: its prefix names stacks, roles and a repository at once. Pure.
 
-Limits: CloudFormation ``CreateStack`` (StackName), IAM ``CreateRole`` (RoleName), ECR ``CreateRepository`` (repositoryName).
+Limits: CloudFormation ``CreateStack`` (StackName), IAM ``CreateRole`` (RoleName), ECR ``CreateRepository``
+(repositoryName).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from ..ecr.names import repository_name_fault
 from .matrix import MatrixFault, cells
 
 LONGEST_ROLE_NAME = 64
-LONGEST_STACK_NAME = 128
 
 # Every one of them is a host name or a group of the inventory already.
 RESERVED_PRINCIPALS = ("all", "aws_ec2", "localhost", "principals", "ungrouped")
@@ -74,7 +74,7 @@ def _principal_faults(principals: list[str], prefix: str) -> list[str]:
         twin = seen.setdefault(principal.lower(), principal)
         if twin != principal:
             faults.append(
-                f"The principals {twin!r} and {principal!r} differ in case alone, which the names of roles may not: rename one."
+                f"The principals {twin!r} and {principal!r} differ in case alone, as roles may not: rename one."
             )
         if principal in RESERVED_PRINCIPALS:
             faults.append(f"The principal {principal!r} has a name that the inventory uses itself: rename it.")

@@ -22,7 +22,7 @@ _LIST_PARAMETERS = ("CommaDelimitedList",)
 
 
 class UnrenderableTemplate(ValueError):
-    """A template, or parameters, of which the outcome cannot be told; its text is a sentence that says where and why."""
+    """A template, or parameters, of which the outcome cannot be told; its text is a sentence that says where."""
 
 
 def render_property(
@@ -33,10 +33,10 @@ def render_property(
     :param template: the template, as a dict, with the long form of intrinsic functions (``{"Fn::If": […]}``)
     :param resource: logical id of the resource
     :param name: name of the property
-    :param parameters: values for the template's parameters, as CloudFormation takes them: strings, lists comma-separated
+    :param parameters: values of the template's parameters, as CloudFormation takes them: strings, lists comma-separated
     :returns: the value, or None where the template leaves the property out
-    :raises UnrenderableTemplate: if the template has no such resource, the parameters do not suit it, or the property depends on
-        anything but parameters
+    :raises UnrenderableTemplate: if the template has no such resource, the parameters do not suit it, or the property
+        depends on anything but parameters
     """
     try:
         properties = template["Resources"][resource].get("Properties", {})
@@ -125,7 +125,7 @@ class _Rendering:
 def _function_of(node: Mapping[str, Any]) -> str | None:
     """The intrinsic function that a mapping is a call of, or None where it is plain data.
 
-    A mapping with the only key ``Condition`` is data here: outside of conditions it is the element of a policy statement.
+    A mapping with the only key ``Condition`` is data here: outside of conditions it is an element of a statement.
     """
     if len(node) != 1:
         return None
@@ -140,7 +140,7 @@ def _arguments(arguments: Any, count: int, where: str) -> list[Any]:
 
 
 def _parameter_values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """Value of each parameter that the template declares. Those of other types than strings and lists cannot be referred to."""
+    """Value of each parameter that the template declares as a string or a list. Others cannot be referred to."""
     for name in given:
         if name not in declared:
             raise UnrenderableTemplate(f"The template has no parameter {name!r}; it has {', '.join(sorted(declared))}.")
