@@ -67,7 +67,7 @@ molecule: $(CHECKERS) ## The molecule scenarios
 
 .PHONY: bench
 bench: $(CHECKERS) ## Measure the job
-	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.site
 
 ##@ The checks
 
