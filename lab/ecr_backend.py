@@ -29,14 +29,18 @@ LONGEST_POLICY = 10_240
 _ACTING_FOR: ContextVar[Caller | None] = ContextVar("acting_for", default=None)
 
 
-class AccessDenied(ServiceException):
+class EcrFault(ServiceException):
+    """An error of the ECR API: its code, then its message."""
+
+
+class AccessDenied(EcrFault):
     """An API action that another service was not allowed to do in its caller's name."""
 
     code = "AccessDeniedException"
 
 
-# moto reads the service's name out of the module's.
-AccessDenied.__module__ = "lab.ecr.exceptions"
+# moto reads the name of the service out of that of the module.
+EcrFault.__module__ = AccessDenied.__module__ = "lab.ecr.exceptions"
 
 
 @contextlib.contextmanager
@@ -106,7 +110,7 @@ def keep_layers(blobs: Blobs) -> None:
         content = bytes(upload.layer_parts) if upload else b""
         digest = blobs.add(content)
         if upload and layer_digests and digest not in layer_digests:
-            raise ServiceException(
+            raise EcrFault(
                 "InvalidLayerException",
                 f"Layer digest '{layer_digests[0]}' does not match the digest of the layer, '{digest}'",
             )
@@ -138,7 +142,7 @@ def put_images_as_ecr_does() -> None:
     ) -> Image:
         repository = self._get_repository(repository_name)
         if digest and digest != images.digest_of(image_manifest):
-            raise ServiceException(
+            raise EcrFault(
                 "ImageDigestDoesNotMatchException",
                 f"The specified digest '{digest}' does not match the digest of the image, "
                 f"'{images.digest_of(image_manifest)}'",
@@ -151,7 +155,7 @@ def put_images_as_ecr_does() -> None:
         try:
             return images.put(repository, image_manifest, image_tag, image_manifest_mediatype)
         except images.ImageRefused as refused:
-            raise ServiceException(refused.code, refused.message) from refused
+            raise EcrFault(refused.code, refused.message) from refused
 
     ECRBackend.put_image = put_image
 
