@@ -59,7 +59,7 @@ test: test-unit test-integration ## Every test
 test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
 	$(PYTHON) -m pytest -n 2 tests/unit $(ARGS)
 test-integration: $(CHECKERS) ## The tests that run the lab (as root)
-	$(PYTHON) -m pytest -n 2 --dist loadfile tests/integration $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile tests/integration tests/consumer $(ARGS)
 
 .PHONY: molecule
 molecule: $(CHECKERS) ## The molecule scenarios
