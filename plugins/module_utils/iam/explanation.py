@@ -63,12 +63,7 @@ class Finding:
 
     def __str__(self) -> str:
         name = f"statement {self.statement}" if isinstance(self.statement, int) else f"statement {self.statement!r}"
-        where = (
-            self.source.policy_type
-            if self.source.level is None
-            else f"{self.source.policy_type} of level {self.source.level}"
-        )
-        said = f"{'Allow' if self.allow else 'Deny'}, {name} of {where} {self.source.document}"
+        said = f"{'Allow' if self.allow else 'Deny'}, {name} of {self.source}"
         if self.matched:
             return f"{said}: matched" + (f", but {self.worth}" if self.worth else "")
         return f"{said}: kept from matching by " + "; ".join(f"{miss.element}: {miss.reason}" for miss in self.misses)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .arns import resource_expression
 from .conditions import Condition
-from .documents import InvalidPolicy, Statement, load
+from .documents import BOUNDARY, RESOURCE, SESSION, VPC_ENDPOINT, InvalidPolicy, Statement, load
 from .principals import DIRECT, NOBODY, Caller, closeness
 from .templates import Context, Matcher, has_variables, resolve, tokens_of
 
@@ -27,6 +27,13 @@ class Source:
     policy_type: str
     document: int = 0
     level: int | None = None
+
+    def __str__(self) -> str:
+        """Such as "the resource-based policy", or "service control policy 2 of level 1", both counted from 1."""
+        if self.policy_type in (RESOURCE, BOUNDARY, SESSION, VPC_ENDPOINT):
+            return f"the {self.policy_type}"
+        numbered = f"{self.policy_type} {self.document + 1}"
+        return numbered if self.level is None else f"{numbered} of level {self.level + 1}"
 
 
 class Rule:
