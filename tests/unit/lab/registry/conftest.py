@@ -27,6 +27,7 @@ from ansible_collections.policyproof.ecr.lab.settings import Settings
 from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.ecr.models import ECRBackend, Image, Repository
+from moto.iam import models
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -34,6 +35,12 @@ REPOSITORY = "fa-085"
 REPOSITORY_ARN = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}"
 FULL_ACCESS = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryFullAccess"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+
+MANAGED_POLICIES = (
+    "AdministratorAccess",
+    "AmazonEC2ContainerRegistryFullAccess",
+    "AmazonEC2ContainerRegistryPowerUser",
+)
 
 # What the lab replaces of moto, and every test gives back.
 REPLACED = (
@@ -194,13 +201,13 @@ class LabOfEcr:
     def deployer_arn(self) -> str:
         return self._deployer["deployer"]
 
-    def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:
-        """A boto3 client; the deployer's unless told otherwise. It does not try again."""
+    def client(self, service: str, credentials: dict[str, str] | None = None, patience: float = 5) -> Any:
+        """A boto3 client; the deployer's unless told otherwise. It does not try again, and waits some seconds."""
         return boto3.client(
             service,
             endpoint_url=self.settings.aws_endpoint,
             region_name=REGION,
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=5),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=patience),
             **(
                 credentials
                 or {
@@ -279,6 +286,9 @@ def _running(state: Path) -> Iterator[LabOfEcr]:
             patch.delenv(name)
         patch.setenv("MOTO_ACCOUNT_ID", ACCOUNT)
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+        # Of AWS's fifteen hundred policies, each of which moto parses anew for every test, those that are used.
+        every = json.loads(models.aws_managed_policies_data)
+        patch.setattr(models, "aws_managed_policies_data", json.dumps({name: every[name] for name in MANAGED_POLICIES}))
         for owner, name in REPLACED:
             patch.setattr(owner, name, getattr(owner, name))
         lab = LabOfEcr(state)
