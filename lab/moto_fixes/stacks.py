@@ -46,13 +46,19 @@ def tell_events_by_request(settings: Settings) -> None:
 
 
 def list_what_exists(settings: Settings) -> None:
-    """A resource whose condition is false is listed, without name and type."""
-    original = models.Stack.stack_resources.fget
-    models.Stack.stack_resources = property(lambda self: [each for each in original(self) if each is not None])
+    """A resource whose condition is false is listed, without name and type; one that is gone is made anew for it."""
+
+    def stack_resources(self: Any) -> list[Any]:
+        parsed = self.resource_map._parsed_resources
+        return [parsed[name] for name in self.resource_map.resources if parsed.get(name) is not None]
+
+    models.Stack.stack_resources = property(stack_resources)
 
 
 def settle_failed_creations(settings: Settings) -> None:
-    """A stack that cannot be created stays CREATE_IN_PROGRESS, whatever OnFailure says."""
+    """A stack that cannot be created stays CREATE_IN_PROGRESS, whatever OnFailure says. Its outputs make it anew."""
+    models.Stack.outputs = property(_unless_broken(models.Stack.outputs.fget, None))
+    models.Stack.exports = property(_unless_broken(models.Stack.exports.fget, []))
     original_request = responses.CloudFormationResponse.create_stack
     original = models.Stack.create_resources
     original_create = models.CloudFormationBackend.create_stack
@@ -81,6 +87,15 @@ def settle_failed_creations(settings: Settings) -> None:
     responses.CloudFormationResponse.create_stack = create_stack
     models.Stack.create_resources = create_resources
     models.CloudFormationBackend.create_stack = create_in_backend
+
+
+def _unless_broken(original: Any, otherwise: Any) -> Any:
+    """A property of a stack that has one only while its resources exist."""
+
+    def value(self: Any) -> Any:
+        return otherwise if self.status.startswith(("CREATE_FAILED", "ROLLBACK_", "DELETE_")) else original(self)
+
+    return value
 
 
 def _undo_creation(stack: Any) -> None:

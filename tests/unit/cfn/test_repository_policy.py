@@ -99,7 +99,7 @@ def test_several_in_each_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", itertools.product((False, True), repeat=4), ids=lambda given: "".join("01"[g] for g in given)
+    "given", list(itertools.product((False, True), repeat=4)), ids=lambda given: "".join("01"[g] for g in given)
 )
 def test_every_combination_of_empty_lists_means_what_it_says(given: tuple[bool, ...]) -> None:
     members = dict(zip(LISTS, (PUSHER, PULLER, BOTH, ADMIN), strict=True))

@@ -565,10 +565,13 @@ def listed_resources(aws: Any) -> Any:
 def failed_creation(aws: Any) -> Any:
     statuses = []
     for options in ({"DisableRollback": True}, {"OnFailure": "ROLLBACK"}, {}, {"OnFailure": "DELETE"}):
-        body = template({"Queue": QUEUE, "Bucket": {**REFUSED, "DependsOn": "Queue"}})
+        resources = {"Queue": QUEUE, "Bucket": {**REFUSED, "DependsOn": "Queue"}}
+        body = template(resources, Outputs=reference("Bucket", "Queue"))
         name = f"failing-{len(statuses)}"
         stack = aws.client("cloudformation").create_stack(StackName=name, TemplateBody=body, **options)["StackId"]
         statuses.append(aws.stack(stack)["StackStatus"])
+        assert aws.outputs(stack) == {}
+        aws.client("cloudformation").describe_stack_resources(StackName=stack)
         left = aws.client("sqs").list_queues(QueueNamePrefix=f"{name}-").get("QueueUrls", [])
         assert bool(left) == ("DisableRollback" in options)
     return statuses
