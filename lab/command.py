@@ -28,11 +28,15 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options."""
     parser = argparse.ArgumentParser(prog="lab", description="An AWS on this machine for policyproof.ecr.")
     parser.add_argument("command", choices=("up", "down", "status", "serve"))
-    parser.add_argument("--state", type=Path, default=default_state(), help="directory of its state (default: %(default)s)")
+    parser.add_argument(
+        "--state", type=Path, default=default_state(), help="directory of its state (default: %(default)s)"
+    )
     parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
     parser.add_argument("--account", default="123456789012", help="account to play (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port of the AWS APIs (default: a free one)")
-    parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for an answer (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=60, help="seconds to wait for an answer (default: %(default)s)"
+    )
     return parser.parse_args(arguments)
 
 

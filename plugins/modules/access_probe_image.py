@@ -20,10 +20,13 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - policyproof.ecr._attributes
+  - policyproof.ecr._attributes.action_group
 attributes:
   check_mode:
     support: full
   diff_mode:
+    support: full
+  idempotent:
     support: full
 options:
   repository:
@@ -115,7 +118,9 @@ def main() -> None:
     repository = repository_name(module.params["repository"])
     strange = [tag for tag in module.params["tags"] if not tag.startswith(TAG_PREFIX)]
     if strange:
-        module.fail_json(msg=f"The tag '{strange[0]}' is not one that access_probe gives: its tags begin with '{TAG_PREFIX}'.")
+        module.fail_json(
+            msg=f"The tag '{strange[0]}' is not one that access_probe gives: its tags begin with '{TAG_PREFIX}'."
+        )
     try:
         client = module.client("ecr", retry_decorator=AWSRetry.jittered_backoff())
         tags = present(client, repository, module.params["tags"])
@@ -124,7 +129,9 @@ def main() -> None:
                 client.batch_delete_image(aws_retry=True, repositoryName=repository, imageIds=images)
     except (BotoCoreError, ClientError) as error:
         code = getattr(error, "response", {}).get("Error", {}).get("Code")
-        module.fail_json_aws(error, msg=f"Could not remove images from {repository}", denied=code == "AccessDeniedException")
+        module.fail_json_aws(
+            error, msg=f"Could not remove images from {repository}", denied=code == "AccessDeniedException"
+        )
     diff = {"before": {"tags": tags}, "after": {"tags": []}}
     module.exit_json(changed=bool(tags), removed=tags, diff=diff)
 

@@ -24,6 +24,10 @@ attributes:
     support: full
   diff_mode:
     support: none
+  idempotent:
+    support: none
+    details:
+      - A report says when it was made, so each is another one.
 options:
   matrix:
     description:
@@ -202,7 +206,9 @@ def observed(matrix: t.Iterable[str], observations: t.List[t.Dict[str, t.Any]]) 
     for observation in observations:
         principal = observation["principal"]
         if principal not in matrix:
-            raise ResultFault(f"Principal '{principal}' was observed but is not in the access matrix: add it or leave it out.")
+            raise ResultFault(
+                f"Principal '{principal}' was observed but is not in the access matrix: add it or leave it out."
+            )
         if observation["error"]:
             error = {"outcome": "error", "error": observation["error"]}
             found.update({(principal, action): error for action in ("push", "pull")})

@@ -42,7 +42,11 @@ class Deployment:
         self.lab_directory = directory / "lab"
         self.report = directory / "build" / "report"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "POLICYPROOF_"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("AWS_", "ANSIBLE_", "POLICYPROOF_"))
+            },
             "PATH": f"{ENVIRONMENT}:{os.environ['PATH']}",
             "PWD": str(directory),
             "POLICYPROOF_LAB_DIR": str(self.lab_directory),

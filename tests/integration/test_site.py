@@ -34,7 +34,9 @@ def proven(deployment):
 
 def cells(deployment, **wanted):
     """The cells whose row has these values."""
-    return {cell for cell, row in deployment.access().items() if all(row[key] == value for key, value in wanted.items())}
+    return {
+        cell for cell, row in deployment.access().items() if all(row[key] == value for key, value in wanted.items())
+    }
 
 
 def test_every_cell_is_proven(proven):
@@ -97,7 +99,10 @@ def test_a_policy_opened_for_one_principal_is_seen_in_its_cells_alone(proven):
     policy = json.loads(true_policy)
     # instance3 becomes one of those whom the last statement does not concern.
     everybody_else = policy["Statement"][-1]["Condition"]["ArnNotEquals"]
-    everybody_else["aws:PrincipalArn"] = [*everybody_else["aws:PrincipalArn"], f"arn:aws:iam::123456789012:role/{REPOSITORY}-instance3"]
+    everybody_else["aws:PrincipalArn"] = [
+        *everybody_else["aws:PrincipalArn"],
+        f"arn:aws:iam::123456789012:role/{REPOSITORY}-instance3",
+    ]
     ecr.set_repository_policy(repositoryName=REPOSITORY, policyText=json.dumps(policy))
     try:
         run = proven.playbook("policyproof.ecr.verify")
@@ -158,9 +163,14 @@ def namespaces(directory=None):
         except OSError:
             continue
     # The machine's own are in use by whoever names the directory, this test included.
-    return found - ({os.readlink(f"/proc/1/ns/{kind}") for kind in KINDS} | {os.readlink(f"/proc/self/ns/{kind}") for kind in KINDS})
+    return found - (
+        {os.readlink(f"/proc/1/ns/{kind}") for kind in KINDS} | {os.readlink(f"/proc/self/ns/{kind}") for kind in KINDS}
+    )
 
 
 def concerns(process, directory):
     """Whether a process names a directory or has something of it mounted."""
-    return directory in (process / "cmdline").read_bytes().decode(errors="replace") or directory in (process / "mountinfo").read_text()
+    return (
+        directory in (process / "cmdline").read_bytes().decode(errors="replace")
+        or directory in (process / "mountinfo").read_text()
+    )

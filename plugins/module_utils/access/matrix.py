@@ -68,7 +68,9 @@ def _check_actions(principal: str, expectations: Mapping[object, object]) -> Non
 
 def _cell(principal: str, action: str, expectations: Mapping[object, object]) -> Cell:
     if action not in expectations:
-        raise MatrixFault(f"The access matrix does not say whether '{principal}' may {action}: add {action}: allow or deny.")
+        raise MatrixFault(
+            f"The access matrix does not say whether '{principal}' may {action}: add {action}: allow or deny."
+        )
     expected = expectations[action]
     if expected not in EXPECTATIONS:
         raise MatrixFault(

@@ -79,7 +79,10 @@ def key(cell: Cell) -> tuple[str, str]:
 
 
 def _row(cell: Cell, observation: Mapping[str, Any] | None, simulation: Mapping[str, Any] | None) -> Row:
-    observation = observation or {"outcome": "error", "error": "nothing was observed: no result came from this principal"}
+    observation = observation or {
+        "outcome": "error",
+        "error": "nothing was observed: no result came from this principal",
+    }
     observed = observation.get("outcome")
     if observed not in OUTCOMES:
         raise ResultFault(
@@ -99,7 +102,7 @@ def _row(cell: Cell, observation: Mapping[str, Any] | None, simulation: Mapping[
         denial=denial,
         why=_why(observation, denial),
         differs=_difference(simulated, observed),
-        explanation=simulation.get("explanation") if simulation and verdict == VIOLATED else None,
+        explanation=_explanation(verdict, simulation),
     )
 
 
@@ -113,12 +116,41 @@ def _denial(observation: Mapping[str, Any], simulation: Mapping[str, Any] | None
     """What the service said; the statement, which it never names, from a simulation that denies for the same reason."""
     said = observation.get("denial") or {}
     denial = {name: said.get(name) for name in DENIAL_KEYS}
-    agrees = simulation is not None and all(
-        denial[name] is None or denial[name] == simulation.get(name) for name in ("api_action", "policy_type")
-    )
-    if simulation is not None and denial["statement"] is None and agrees and simulation.get("effect") == "deny":
-        denial["statement"] = simulation.get("statement")
+    if denial["statement"] is None:
+        denial["statement"] = next(
+            (one["statement"] for one in _simulated_denials(simulation) if _agree(one, denial)), None
+        )
     return denial
+
+
+def _simulated_denials(simulation: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The API actions of an action that the simulation denies explicitly."""
+    decisions = (simulation or {}).get("api_actions") or []
+    return [decision for decision in decisions if decision.get("decision") == "explicit_deny"]
+
+
+def _agree(simulated: Mapping[str, Any], denial: Mapping[str, Any]) -> bool:
+    return denial["explicit"] is True and all(
+        simulated.get(name) == denial[name] for name in ("api_action", "policy_type")
+    )
+
+
+def _explanation(verdict: str, simulation: Mapping[str, Any] | None) -> str | None:
+    """Which statements that deny somebody leave this principal out, for a cell that is not as expected."""
+    missed = [
+        statement
+        for statement in (simulation or {}).get("statements") or []
+        if statement["effect"] == "Deny" and not statement["matched"]
+    ]
+    if verdict != VIOLATED or simulation is None or not missed:
+        return None
+    who = str(simulation["sentence"]).removeprefix("User: ").partition(" ")[0]
+    policies = {"resource-based policy": "Repository policy"}
+    return " ".join(
+        f"{policies.get(one['policy_type'], str(one['policy_type']).capitalize())} statement {one['statement']} "
+        f"does not cover {who}."
+        for one in missed
+    )
 
 
 def _difference(simulated: str | None, observed: str) -> str | None:

@@ -44,7 +44,9 @@ def holder(state):
     started = []
 
     def start(*more):
-        process = subprocess.Popen([sys.executable, "-c", HOLDER, str(state.path), *more], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(state.path), *more], stdout=subprocess.PIPE, text=True
+        )
         started.append(process)
         assert process.stdout.readline() == "held\n"
         if more:

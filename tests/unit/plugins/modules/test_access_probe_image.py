@@ -75,10 +75,16 @@ def test_a_missing_repository_is_a_failure_but_no_denial(module):
     assert "missing" in result["msg"]
 
 
-@pytest.mark.parametrize(("given", "name"), [("a/b", "a/b"), ("host.example/a/b", "a/b"), ("localhost:5000/a", "a"), ("a", "a")])
+@pytest.mark.parametrize(
+    ("given", "name"), [("a/b", "a/b"), ("host.example/a/b", "a/b"), ("localhost:5000/a", "a"), ("a", "a")]
+)
 def test_repository_name(given, name):
     assert access_probe_image.repository_name(given) == name
 
 
 def test_batches_are_of_a_calls_size():
-    assert [len(batch) for batch in access_probe_image.batches([f"probe-{number}" for number in range(205)])] == [100, 100, 5]
+    assert [len(batch) for batch in access_probe_image.batches([f"probe-{number}" for number in range(205)])] == [
+        100,
+        100,
+        5,
+    ]

@@ -25,7 +25,11 @@ def report():
     observations = {
         ("one", "push"): {"outcome": "allowed", "digest": "sha256:" + "ab" * 32, "duration_s": 0.5},
         ("one", "pull"): {"outcome": "allowed", "digest": "sha256:" + "ab" * 32, "duration_s": 0.25},
-        ("two", "push"): {"outcome": "denied", "denial": {"api_action": "ecr:PutImage", "message": MESSAGE}, "duration_s": 0.1},
+        ("two", "push"): {
+            "outcome": "denied",
+            "denial": {"api_action": "ecr:PutImage", "message": MESSAGE},
+            "duration_s": 0.1,
+        },
         ("two", "pull"): {"outcome": "error", "error": "Docker does not answer"},
     }
     return rows(cells(matrix), observations, {})
@@ -45,7 +49,11 @@ def test_table_has_simulated_where_something_was():
 
 def test_junit_counts_and_places(report):
     suite = ElementTree.fromstring(junit(report, REPOSITORY, "2026-11-23T00:00:00Z")).find("testsuite")
-    assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {"tests": "4", "failures": "1", "errors": "1"}
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "4",
+        "failures": "1",
+        "errors": "1",
+    }
     assert suite.get("time") == "0.850"
     marks = {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in suite}
     assert marks == {

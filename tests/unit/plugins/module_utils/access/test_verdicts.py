@@ -75,20 +75,60 @@ def test_error_says_cause_and_remedy():
     assert one.sentence == "one push: expected deny, observed error (Docker does not answer. Start it)."
 
 
-def test_the_statement_comes_from_a_simulation_that_agrees():
-    simulation = {"effect": "deny", "statement": "Pullers", "api_action": "ecr:InitiateLayerUpload", "policy_type": "resource-based policy"}
+SIMULATED = {
+    "api_action": "ecr:InitiateLayerUpload",
+    "policy_type": "resource-based policy",
+    "decision": "explicit_deny",
+    "statement": "Pullers",
+}
+FIRST = {**SIMULATED, "api_action": "ecr:BatchCheckLayerAvailability", "statement": "Another"}
+
+
+def test_the_statement_comes_from_the_simulation_of_the_same_api_action():
+    simulation = {"effect": "deny", "api_actions": [FIRST, SIMULATED]}
     assert row("deny", {"outcome": "denied", "denial": DENIAL}, simulation).denial["statement"] == "Pullers"
 
 
-@pytest.mark.parametrize("other", [{"api_action": "ecr:PutImage"}, {"policy_type": "identity-based policy"}, {"effect": "allow"}])
-def test_the_statement_does_not_come_from_one_that_does_not(other):
-    simulation = {"effect": "deny", "statement": "Pullers", "api_action": "ecr:InitiateLayerUpload", "policy_type": "resource-based policy"}
-    assert row("deny", {"outcome": "denied", "denial": DENIAL}, {**simulation, **other}).denial["statement"] is None
+@pytest.mark.parametrize(
+    "other", [{"api_action": "ecr:PutImage"}, {"policy_type": "identity-based policy"}, {"decision": "allow"}]
+)
+def test_the_statement_does_not_come_from_one_that_disagrees(other):
+    simulation = {"effect": "deny", "api_actions": [{**SIMULATED, **other}]}
+    assert row("deny", {"outcome": "denied", "denial": DENIAL}, simulation).denial["statement"] is None
+
+
+def test_an_implicit_denial_has_no_statement():
+    simulation = {"effect": "deny", "api_actions": [SIMULATED]}
+    assert (
+        row("deny", {"outcome": "denied", "denial": {**DENIAL, "explicit": False}}, simulation).denial["statement"]
+        is None
+    )
+
+
+def test_a_violated_cell_names_the_statements_that_leave_the_principal_out():
+    statements = [
+        {"policy_type": "resource-based policy", "statement": "Others", "effect": "Deny", "matched": False},
+        {"policy_type": "permissions boundary", "statement": 2, "effect": "Deny", "matched": False},
+        {"policy_type": "identity-based policy", "statement": 0, "effect": "Allow", "matched": True},
+    ]
+    simulation = {"effect": "allow", "sentence": "User: arn:aws:iam::1:role/r is authorized", "statements": statements}
+    one = row("deny", {"outcome": "allowed"}, simulation)
+    assert one.sentence.endswith(
+        "Repository policy statement Others does not cover arn:aws:iam::1:role/r. "
+        "Permissions boundary statement 2 does not cover arn:aws:iam::1:role/r."
+    )
+    assert row("allow", {"outcome": "allowed"}, simulation).explanation is None
 
 
 @pytest.mark.parametrize(
     ("simulated", "observed", "differs"),
-    [("allow", "allowed", False), ("deny", "denied", False), ("allow", "denied", True), ("deny", "allowed", True), ("allow", "error", False)],
+    [
+        ("allow", "allowed", False),
+        ("deny", "denied", False),
+        ("allow", "denied", True),
+        ("deny", "allowed", True),
+        ("allow", "error", False),
+    ],
 )
 def test_a_difference_from_the_simulation_is_pointed_out(simulated, observed, differs):
     one = row("deny", {"outcome": observed}, {"effect": simulated})
@@ -102,8 +142,14 @@ def test_a_difference_from_the_simulation_is_pointed_out(simulated, observed, di
     ("denial", "words"),
     [
         (DENIAL, "ecr:InitiateLayerUpload: explicit deny in a resource-based policy"),
-        ({**DENIAL, "statement": "Pullers"}, "ecr:InitiateLayerUpload: explicit deny in a resource-based policy, statement Pullers"),
-        ({**DENIAL, "policy_type": "identity-based policy"}, "ecr:InitiateLayerUpload: explicit deny in an identity-based policy"),
+        (
+            {**DENIAL, "statement": "Pullers"},
+            "ecr:InitiateLayerUpload: explicit deny in a resource-based policy, statement Pullers",
+        ),
+        (
+            {**DENIAL, "policy_type": "identity-based policy"},
+            "ecr:InitiateLayerUpload: explicit deny in an identity-based policy",
+        ),
         ({**DENIAL, "explicit": False}, "ecr:InitiateLayerUpload: no resource-based policy allows it"),
         ({**DENIAL, "policy_type": None}, "ecr:InitiateLayerUpload: explicit deny in an unnamed policy"),
         ({**DENIAL, "explicit": None, "policy_type": None}, "ecr:InitiateLayerUpload: the service gave no reason"),
