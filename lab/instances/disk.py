@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from .image import Directory, Entry, File, Hidden
 
 # Engines put overlay mounts on these, and overlayfs does not lie on overlayfs: they stay plain directories.
 STORES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers")
+
+# How often to try to remove what is in use. Two tenths of a second lie between.
+_REMOVALS = 10
 
 
 class Disk:
@@ -36,15 +40,15 @@ class Disk:
         """Make the disk and write the entries. Raises OSError."""
         self.directory.mkdir(mode=0o700, parents=True)
         for path in (self.upper, self.work, self.root, *self.stores.values()):
-            path.mkdir(mode=0o755, parents=True)
-        # The containers' own permissions decide; engines narrow these by themselves.
+            path.mkdir(parents=True)
+            # Whatever the lab's umask: the first of these is the instance's root directory.
+            path.chmod(0o755)
         for entry in entries:
             self._write(entry)
 
     def remove(self) -> None:
         """Remove the disk and all that is on it. Raises OSError. To be called when nothing uses it any more."""
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
+        remove_tree(self.directory)
 
     def _write(self, entry: Entry) -> None:
         place = self._place(entry.path)
@@ -80,3 +84,22 @@ class Disk:
             status = original.stat()
             os.chown(place, status.st_uid, status.st_gid)
             place.chmod(stat.S_IMODE(status.st_mode))
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory and all in it, if it is there. Raises OSError.
+
+    Tries again where something appeared meanwhile: the processes of a lab that was killed end a moment after it.
+    """
+    for attempt in range(_REMOVALS):
+        try:
+            shutil.rmtree(directory)
+        except FileNotFoundError:
+            if not directory.exists():
+                return
+        except OSError:
+            if attempt == _REMOVALS - 1:
+                raise
+        else:
+            return
+        time.sleep(0.2)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from ..session_manager.shell import Shell
 from ..settings import Settings
 from . import image
-from .disk import Disk
+from .disk import Disk, remove_tree
 from .identity import Identity
 from .image import SSM_USER, Entry, User
 from .metadata import MetadataServer
@@ -58,8 +57,7 @@ class InstanceHost:
 
     def attach(self) -> None:
         """Follow what moto's EC2 does, from now on. What an earlier lab left in the state directory is removed."""
-        if self._directory.exists():
-            shutil.rmtree(self._directory)
+        remove_tree(self._directory)
         self._replace(InstanceBackend, "run_instances", self._after_run)
         self._replace(Instance, "start", self._after_start)
         self._replace(Instance, "stop", self._after_stop)
@@ -74,8 +72,7 @@ class InstanceHost:
         with self._lock:
             for instance_id in list(self._machines):
                 self._remove(instance_id)
-        if self._directory.exists():
-            shutil.rmtree(self._directory)
+        remove_tree(self._directory)
 
     def connected(self, instance_id: str) -> bool:
         """Whether the instance runs."""
@@ -136,20 +133,23 @@ class InstanceHost:
             for instance in reservation.instances:
                 self._launch(instance)
         except (SandboxError, OSError) as error:
-            logger.error("%s", error)
             for instance in reservation.instances:
                 instance.terminate()
-            raise EC2ClientError("InternalError", str(error)) from error
+            raise _failure(error) from error
 
     def _after_start(self, instance: Any, _result: Any) -> None:
-        self._boot(instance.id)
+        try:
+            self._boot(instance.id)
+        except (SandboxError, OSError) as error:
+            instance.stop()
+            raise _failure(error) from error
 
     def _after_stop(self, instance: Any, _result: Any) -> None:
         self._shut_down(instance.id)
 
     def _after_reboot(self, instance: Any, _result: Any) -> None:
         self._shut_down(instance.id)
-        self._boot(instance.id)
+        self._after_start(instance, None)
 
     def _after_terminate(self, instance: Any, _result: Any) -> None:
         self._remove(instance.id)
@@ -205,3 +205,9 @@ class InstanceHost:
         machine.metadata.stop()
         machine.disk.remove()
         logger.info("%s is removed", instance_id)
+
+
+def _failure(error: Exception) -> EC2ClientError:
+    """EC2's answer where an instance does not run."""
+    logger.error("%s", error)
+    return EC2ClientError("InternalError", str(error))

@@ -102,9 +102,12 @@ def mount_read_only(source: str, target: str) -> None:
 def mount_file_system(plan: Plan) -> None:
     """Lay the instance's own changes over this machine's file system. Raises OSError."""
     # Nothing of the instance's disk has to survive a power cut: without "volatile", every package waits for the disk.
-    remnant = os.path.join(plan.work, "work", "incompat", "volatile")
-    if os.path.isdir(remnant):
-        os.rmdir(remnant)
+    # The mark that such a mount leaves would forbid the next boot on the same disk.
+    mark = os.path.join(plan.work, "work", "incompat", "volatile")
+    if os.path.isdir(mark):
+        for name in os.listdir(mark):
+            os.unlink(os.path.join(mark, name))
+        os.rmdir(mark)
     options = f"lowerdir=/,upperdir={escaped(plan.upper)},workdir={escaped(plan.work)},volatile"
     mount("overlay", plan.root, "overlay", 0, options)
     for inside, outside in plan.stores.items():
@@ -247,7 +250,8 @@ def main() -> int:
     try:
         boot(Plan(sys.argv[1]))
     except OSError as error:
-        print(json.dumps({"error": error.strerror}), flush=True)
+        where = f" ({error.filename})" if error.filename else ""
+        print(json.dumps({"error": f"{error.strerror}{where}"}), flush=True)
         return 1
     print(json.dumps({"pid": pid}), flush=True)
     wait_for_end()
