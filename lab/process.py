@@ -98,7 +98,8 @@ def bind(port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise CannotServe(
-            f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}): choose another with lab_port, or 0 for any free one."
+            f"Port {port} of 127.0.0.1 cannot be used ({error.strerror}): "
+            "choose another with lab_port, or 0 for any free one."
         ) from error
     return sock
 

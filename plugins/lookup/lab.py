@@ -16,7 +16,8 @@ description:
 options:
   _terms:
     description:
-      - What to look up, for example V(aws_endpoint), V(access_key), V(secret_key), V(region), V(account) or V(registry_host).
+      - What to look up, for example V(aws_endpoint), V(access_key), V(secret_key), V(region),
+        V(account) or V(registry_host).
       - V(state) is the state directory, whether the lab is up or not.
     required: true
     type: list
@@ -51,7 +52,7 @@ import json
 import os
 import socket
 import threading
-from functools import lru_cache
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -83,7 +84,7 @@ class _VacantEc2(BaseHTTPRequestHandler):
         """Keep the terminal to Ansible."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def vacant_endpoint() -> str:
     """Start, once a process, the endpoint that lists no instance; return its URL. It ends with the process."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _VacantEc2)

@@ -72,12 +72,12 @@ denied:
   sample: true
 """
 
+import contextlib
 import typing as t
 
-try:
+# Where it is missing, AnsibleAWSModule says so.
+with contextlib.suppress(ImportError):
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule says what is missing
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -92,13 +92,13 @@ def repository_name(repository: str) -> str:
     return name if slash and ("." in host or ":" in host) else repository
 
 
-def batches(tags: t.List[str]) -> t.Iterator[t.List[t.Dict[str, str]]]:
+def batches(tags: list[str]) -> t.Iterator[list[dict[str, str]]]:
     """Image ids of at most a call's worth each."""
     for start in range(0, len(tags), BATCH):
         yield [{"imageTag": tag} for tag in tags[start : start + BATCH]]
 
 
-def present(client: t.Any, repository: str, tags: t.List[str]) -> t.List[str]:
+def present(client: t.Any, repository: str, tags: list[str]) -> list[str]:
     """Which of ``tags`` the repository has. Raises botocore's errors."""
     pages = client.get_paginator("list_images").paginate(repositoryName=repository, filter={"tagStatus": "TAGGED"})
     there = {image["imageTag"] for page in pages for image in page["imageIds"]}

@@ -173,7 +173,6 @@ import typing as t
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.policyproof.ecr.plugins.module_utils.access.junit import junit
 from ansible_collections.policyproof.ecr.plugins.module_utils.access.matrix import MatrixFault, cells
 from ansible_collections.policyproof.ecr.plugins.module_utils.access.page import page
@@ -200,7 +199,7 @@ ARGUMENT_SPEC = {
 Keyed = t.Dict[t.Tuple[str, str], t.Dict[str, t.Any]]
 
 
-def observed(matrix: t.Iterable[str], observations: t.List[t.Dict[str, t.Any]]) -> Keyed:
+def observed(matrix: t.Iterable[str], observations: list[dict[str, t.Any]]) -> Keyed:
     """Results by (principal, action). Raises ResultFault for a principal that the matrix does not have."""
     found: Keyed = {}
     for observation in observations:
@@ -216,7 +215,7 @@ def observed(matrix: t.Iterable[str], observations: t.List[t.Dict[str, t.Any]]) 
     return found
 
 
-def report_files(report: t.List[Row], repository: str, generated: str) -> t.Dict[str, str]:
+def report_files(report: list[Row], repository: str, generated: str) -> dict[str, str]:
     """The text of each file by its name."""
     data = {"schema": 1, "repository": repository, "generated": generated, "rows": [row.as_dict() for row in report]}
     return {
@@ -226,7 +225,7 @@ def report_files(report: t.List[Row], repository: str, generated: str) -> t.Dict
     }
 
 
-def write(directory: str, files: t.Dict[str, str]) -> None:
+def write(directory: str, files: dict[str, str]) -> None:
     """Write each file, whole or not at all. Raises OSError."""
     os.makedirs(directory, exist_ok=True)
     for name, text in files.items():

@@ -35,7 +35,8 @@ def cells(matrix: object) -> list[Cell]:
     """
     if not isinstance(matrix, Mapping) or not matrix:
         raise MatrixFault(
-            "The access matrix has no principals: name at least one, such as {'instance1': {'push': 'allow', 'pull': 'deny'}}."
+            "The access matrix has no principals: name at least one, "
+            "such as {'instance1': {'push': 'allow', 'pull': 'deny'}}."
         )
     found = []
     for principal, expectations in matrix.items():
@@ -62,7 +63,8 @@ def _check_actions(principal: str, expectations: Mapping[object, object]) -> Non
     for action in expectations:
         if action not in ACTIONS:
             raise MatrixFault(
-                f"The access matrix has an action {action!r} for principal '{principal}': the actions are push and pull."
+                f"The access matrix has an action {action!r} for principal '{principal}': "
+                "the actions are push and pull."
             )
 
 

@@ -38,8 +38,9 @@ tbody th { font-weight: 600; }
 blockquote { margin: .25rem 0 1rem; padding: .5rem .75rem; border-left: 3px solid var(--line); background: var(--shade);
   font: .85rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 .note { border-left: 3px solid var(--unproven); padding-left: .75rem; margin: .5rem 0 0; }
-@media (max-width: 44rem) { thead { display: none; } tr { display: block; padding: .75rem 0; border-bottom: 1px solid var(--line); }
-  tbody th, td { display: block; border: 0; padding: .1rem 0; } td[data-name]::before { content: attr(data-name) " "; color: var(--soft); } }
+@media (max-width: 44rem) { thead { display: none; } tr { display: block; padding: .75rem 0;
+  border-bottom: 1px solid var(--line); } tbody th, td { display: block; border: 0; padding: .1rem 0; }
+  td[data-name]::before { content: attr(data-name) " "; color: var(--soft); } }
 @media print { body { max-width: none; padding: 0; } }
 </style>
 </head>

@@ -66,7 +66,7 @@ def rows(
 ) -> list[Row]:
     """A row for each cell.
 
-    :param observations: by (principal, action): a result of access_probe. A missing one is an error: nothing was observed.
+    :param observations: by (principal, action): a result of access_probe. A missing one is an error.
     :param simulations: by (principal, action): a decision of access_simulation
     Raises ResultFault for an outcome that is not one.
     """
@@ -86,7 +86,8 @@ def _row(cell: Cell, observation: Mapping[str, Any] | None, simulation: Mapping[
     observed = observation.get("outcome")
     if observed not in OUTCOMES:
         raise ResultFault(
-            f"The result for {cell.principal} {cell.action} has the outcome {observed!r}: it must be allowed, denied or error."
+            f"The result for {cell.principal} {cell.action} has the outcome {observed!r}: "
+            "it must be allowed, denied or error."
         )
     simulated = simulation.get("effect") if simulation else None
     denial = _denial(observation, simulation) if observed == "denied" else None

@@ -20,9 +20,9 @@ def report(capsys):
     """Run the module; its result."""
 
     def run(check_mode=False, **arguments):
-        with patch_module_args({"repository": "r", "matrix": MATRIX, **arguments, "_ansible_check_mode": check_mode}):
-            with pytest.raises(SystemExit):
-                access_report.main()
+        given = {"repository": "r", "matrix": MATRIX, **arguments, "_ansible_check_mode": check_mode}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            access_report.main()
         return json.loads(capsys.readouterr().out)
 
     return run

@@ -38,7 +38,15 @@ def report():
 def test_table_is_aligned_and_leaves_simulated_out(report):
     lines = table(report)
     assert lines[0].split() == ["principal", "action", "expected", "observed", "verdict", "why"]
-    assert len({line.index(word) for line, word in zip(lines[1:], ["proven", "violated", "proven", "unproven"])}) == 1
+    assert (
+        len(
+            {
+                line.index(word)
+                for line, word in zip(lines[1:], ["proven", "violated", "proven", "unproven"], strict=True)
+            }
+        )
+        == 1
+    )
 
 
 def test_table_has_simulated_where_something_was():
