@@ -87,7 +87,7 @@ def test_the_tutorial_s_table(lab: LabOfEcr) -> None:
         credentials = lab.session(arn, instance)
         expected = {action: sentence(session, action) for action in REQUESTS}
         expected["ecr:BatchCheckLayerAvailability"] = "denied"
-        expected.update({action: ALLOWED for action in allowed[name]})
+        expected.update(dict.fromkeys(allowed[name], ALLOWED))
         assert observed(lab.registry(credentials)) == expected
         ecr = lab.client("ecr", credentials)
         for call in (
@@ -104,7 +104,9 @@ def test_the_tutorial_s_table(lab: LabOfEcr) -> None:
 
 
 def test_everybody_is_locked_out_without_an_exempt_administrator(lab: LabOfEcr) -> None:
-    lab.set_policy(*the_tutorial_s_policy(["arn:aws:iam::123456789012:role/a"], ["arn:aws:iam::123456789012:role/b"], []))
+    lab.set_policy(
+        *the_tutorial_s_policy(["arn:aws:iam::123456789012:role/a"], ["arn:aws:iam::123456789012:role/b"], [])
+    )
     ecr = lab.client("ecr")
     for call in (
         lambda: ecr.delete_repository_policy(repositoryName=REPOSITORY),
@@ -182,20 +184,26 @@ def test_policies_of_every_kind_count(lab: LabOfEcr) -> None:
     boundary = iam.create_policy(PolicyName="reading", PolicyDocument=reading)["Policy"]["Arn"]
     bounded = lab.role("bounded", everything, PermissionsBoundary=boundary)
     begin = ("POST", f"/v2/{REPOSITORY}/blobs/uploads/")
-    assert lab.registry(lab.session(bounded))(*begin).error[1].endswith(
-        "because no permissions boundary allows the ecr:InitiateLayerUpload action"
+    assert (
+        lab.registry(lab.session(bounded))(*begin)
+        .error[1]
+        .endswith("because no permissions boundary allows the ecr:InitiateLayerUpload action")
     )
     free = lab.role("free", everything)
     narrowed = lab.session(free, Policy=reading)
-    assert lab.registry(narrowed)(*begin).error[1].endswith(
-        "because no session policy allows the ecr:InitiateLayerUpload action"
+    assert (
+        lab.registry(narrowed)(*begin)
+        .error[1]
+        .endswith("because no session policy allows the ecr:InitiateLayerUpload action")
     )
     assert lab.registry(lab.session(free))(*begin).status == 202
     # A user's own, and its groups'.
     iam.create_user(UserName="ann")
     key = iam.create_access_key(UserName="ann")["AccessKey"]
     ann = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    with pytest.raises(ClientError, match="user/ann is not authorized to perform: ecr:GetAuthorizationToken on resource: "):
+    with pytest.raises(
+        ClientError, match="user/ann is not authorized to perform: ecr:GetAuthorizationToken on resource: "
+    ):
         lab.password(ann)
     iam.create_group(GroupName="pushers")
     iam.add_user_to_group(GroupName="pushers", UserName="ann")
@@ -206,7 +214,9 @@ def test_policies_of_every_kind_count(lab: LabOfEcr) -> None:
     )
     registry = lab.registry(ann)
     assert registry(*begin).status == 403
-    iam.attach_group_policy(GroupName="pushers", PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser")
+    iam.attach_group_policy(
+        GroupName="pushers", PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"
+    )
     assert registry(*begin).status == 202
     # The repository's own may grant what no identity policy does.
     assert ecr.describe_repositories()["repositories"]
@@ -229,9 +239,7 @@ def test_a_new_default_version_of_a_policy_counts_at_once(lab: LabOfEcr) -> None
     registry = lab.registry(lab.session(arn))
     begin = ("POST", f"/v2/{REPOSITORY}/blobs/uploads/")
     assert registry(*begin).status == 403
-    iam.create_policy_version(
-        PolicyArn=policy, PolicyDocument=document("ecr:InitiateLayerUpload"), SetAsDefault=True
-    )
+    iam.create_policy_version(PolicyArn=policy, PolicyDocument=document("ecr:InitiateLayerUpload"), SetAsDefault=True)
     assert registry(*begin).status == 202
     iam.set_default_policy_version(PolicyArn=policy, VersionId="v1")
     assert registry(*begin).status == 403
@@ -290,7 +298,10 @@ def test_a_deleted_role_keeps_its_token_and_loses_its_rights(lab: LabOfEcr) -> N
     ("text", "words"),
     [
         ("{", "PolicyText"),
-        ('{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps", "Principal": "*", "Action": "*"}]}', "Statement"),
+        (
+            '{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps", "Principal": "*", "Action": "*"}]}',
+            "Statement",
+        ),
         (
             '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "*", '
             '"Condition": {"Nonsense": {"aws:PrincipalArn": "x"}}}]}',

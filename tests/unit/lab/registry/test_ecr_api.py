@@ -84,9 +84,7 @@ def test_a_layer_that_is_not_what_it_says_is_refused(lab: LabOfEcr) -> None:
         repositoryName=REPOSITORY, uploadId=upload, partFirstByte=0, partLastByte=0, layerPartBlob=b"x"
     )
     with pytest.raises(ClientError) as refused:
-        ecr.complete_layer_upload(
-            repositoryName=REPOSITORY, uploadId=upload, layerDigests=["sha256:" + "0" * 64]
-        )
+        ecr.complete_layer_upload(repositoryName=REPOSITORY, uploadId=upload, layerDigests=["sha256:" + "0" * 64])
     assert code_of(refused) == "InvalidLayerException"
 
 

@@ -92,18 +92,14 @@ def test_once_and_half_way(lab: LabOfEcr, clients: tuple[RegistryClient, Registr
     assert [switch["fault"] for switch in lab.control("GET")["on"]] == ["token_expired"]
 
 
-def test_only_the_requests_that_were_meant(
-    lab: LabOfEcr, clients: tuple[RegistryClient, RegistryClient]
-) -> None:
+def test_only_the_requests_that_were_meant(lab: LabOfEcr, clients: tuple[RegistryClient, RegistryClient]) -> None:
     struck, _spared = clients
     lab.fault("status_500", method="GET", path="/manifests/")
     assert (struck(*PULL).status, struck("HEAD", PULL[1]).status, struck(*BEGIN).status) == (500, 200, 202)
 
 
 @pytest.mark.parametrize("fault", ["reset", "drop"])
-def test_ends_of_connections(
-    lab: LabOfEcr, clients: tuple[RegistryClient, RegistryClient], fault: str
-) -> None:
+def test_ends_of_connections(lab: LabOfEcr, clients: tuple[RegistryClient, RegistryClient], fault: str) -> None:
     struck, spared = clients
     lab.fault(fault, caller="struck")
     assert struck(*PULL).status == 200

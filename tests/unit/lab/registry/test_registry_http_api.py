@@ -271,9 +271,7 @@ def test_immutable_tags_stay(lab: LabOfEcr) -> None:
     layer = registry.upload(b"second")
     other = json.loads(first)
     other["layers"] = [{"size": 6, "digest": layer}]
-    answer = registry(
-        "PUT", f"/v2/{REPOSITORY}/manifests/v1", json.dumps(other).encode(), Content_Type=MANIFEST_TYPE
-    )
+    answer = registry("PUT", f"/v2/{REPOSITORY}/manifests/v1", json.dumps(other).encode(), Content_Type=MANIFEST_TYPE)
     assert (answer.status, answer.error) == (
         400,
         (
@@ -380,9 +378,7 @@ def test_many_clients_at_once(lab: LabOfEcr) -> None:
     assert len(lab.client("ecr").describe_images(repositoryName=REPOSITORY)["imageDetails"]) == 16
 
 
-def test_the_log_names_callers_and_decisions_and_never_a_token(
-    lab: LabOfEcr, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_log_names_callers_and_decisions_and_never_a_token(lab: LabOfEcr, caplog: pytest.LogCaptureFixture) -> None:
     registry = lab.registry()
     registry.push("v1")
     blob = registry("GET", f"/v2/{REPOSITORY}/blobs/{registry.upload(b'x')}")
