@@ -13,6 +13,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from ansible_collections.policyproof.ecr.tests.support.module_documentation import disagreements
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT = Path(__file__).resolve().parent / "project"
@@ -116,12 +117,21 @@ PROVEN = {f"instance{number} {action}": "proven" for number in (1, 2, 3) for act
 def test_nothing_of_the_checkout_is_there(consumer):
     names = consumer.run("ls", "-A", CHECKOUT).split()
     assert names in ([], [".venv"])
-    assert str(consumer.installed) in consumer.run("ansible-doc", "--list", "--list_files", "policyproof.ecr")
+    assert str(consumer.installed) in consumer.run("ansible-doc", "--list_files", "policyproof.ecr")
 
 
 def test_own_playbook_uses_module_roles_and_playbooks(consumer):
     consumer.playbook(PROJECT.name + "/prove.yml")
     assert consumer.verdicts() == PROVEN
+
+
+def test_modules_returned_what_they_document(consumer):
+    returned = json.loads((consumer.directory / PROJECT.name / "returned.json").read_text(encoding="utf-8"))
+    assert {
+        name: sum([disagreements(result, name) for result in results], []) for name, results in returned.items()
+    } == {name: [] for name in returned}
+    assert len(returned["access_probe"]) == 3
+    assert returned["access_probe_image"][0]["removed"] == ["probe-consumer"]
 
 
 def test_the_lab_is_of_the_installed_copy(consumer):
