@@ -11,12 +11,12 @@ module: access_probe
 short_description: Attempt to push to and pull from an Amazon ECR repository
 version_added: 0.1.0
 description:
-  - Attempts a push, a pull or both, for real, from the managed host and with the managed host's own AWS identity, and says of each whether
-    it was allowed, denied by the service, or went wrong.
-  - The image that is pushed is made for the attempt. It has one layer with one small random file, a few hundred bytes in all,
-    so that no registry has it already and every permission is exercised.
-  - Only the service saying no makes an outcome V(denied). A time-out, a failed login, a missing repository, a proxy that answers 403,
-    or an engine that does not run make it V(error), and say what to do.
+  - Attempts a push, a pull or both, for real, from the managed host and with the managed host's own AWS identity,
+    and says of each whether it was allowed, denied by the service, or went wrong.
+  - The image that is pushed is made for the attempt. It has one layer with one small random file,
+    a few hundred bytes in all, so that no registry has it already and every permission is exercised.
+  - Only the service saying no makes an outcome V(denied). A time-out, a failed login, a missing repository,
+    a proxy that answers 403, or an engine that does not run make it V(error), and say what to do.
   - Where a client hides the reason of a refusal, or would try again for a minute, it is stopped,
     and the registry is asked itself, with the same login and with the request that was refused.
   - Logs in under a configuration directory of its own, and removes login, image and files afterwards. What a killed run
@@ -62,8 +62,8 @@ options:
     description:
       - The client that attempts.
       - V(registry) needs no engine on the host. It makes the requests of the Registry HTTP API V2 itself.
-      - V(auto) is the first of the others that is installed, and V(registry) where none is. An engine that is installed but does not run
-        is an error, not a reason to take another.
+      - V(auto) is the first of the others that is installed, and V(registry) where none is.
+        An engine that is installed but does not run is an error, not a reason to take another.
     type: str
     choices: [auto, docker, podman, nerdctl, registry]
     default: auto
@@ -93,8 +93,9 @@ requirements:
   - botocore for the Python at hand, or the aws command
   - the engine, unless it is V(registry)
 notes:
-  - The identity is the host's own, as botocore and the aws command find it. Use C(environment) to give another. There are no options
-    for credentials, so that defaults meant for other modules cannot make the attempt somebody else's.
+  - The identity is the host's own, as botocore and the aws command find it. Use C(environment) to give another.
+    There are no options for credentials, so that defaults meant for other modules cannot make the attempt
+    somebody else's.
   - Run it with C(become) where only root may use the engine.
 seealso:
   - module: policyproof.ecr.access_report
@@ -151,8 +152,8 @@ results:
         explicit: true
         statement:
         message: >-
-          User: arn:aws:sts::123456789012:assumed-role/fa-085-instance2/i-0123456789abcdef0 is not authorized to perform:
-          ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-east-1:123456789012:repository/fa-085
+          User: arn:aws:sts::123456789012:assumed-role/fa-085-instance2/i-0123456789abcdef0 is not authorized to
+          perform: ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-east-1:123456789012:repository/fa-085
           with an explicit deny in a resource-based policy
     digest:
       description: Digest of the image that was pushed or pulled, or V(none).
@@ -167,7 +168,7 @@ results:
       type: float
       sample: 0.41
     engine:
-      description: What attempted; its C(name), its C(version), and its C(image_store), V(classic) or V(containerd).
+      description: What attempted. Its C(name), its C(version), its C(image_store), V(classic) or V(containerd).
       type: dict
       sample: {name: docker, version: 20.10.24, image_store: classic}
     messages:
@@ -208,7 +209,7 @@ msg:
   description: In check mode, what would have been attempted.
   returned: in check mode
   type: str
-  sample: "Check mode: attempted nothing. Would attempt push, pull at 123456789012.dkr.ecr.us-east-1.amazonaws.com/fa-085."
+  sample: "Check mode: attempted nothing. Would attempt push at 123456789012.dkr.ecr.us-east-1.amazonaws.com/fa-085."
 """
 
 import signal
@@ -218,7 +219,6 @@ import uuid
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.policyproof.ecr.plugins.module_utils.ecr.names import (
     InvalidName,
     Repository,

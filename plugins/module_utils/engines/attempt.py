@@ -121,7 +121,9 @@ class Attempts:
         self._place.note(**entry)
         try:
             self._engine.load(image, reference)
-            said = self._tell(attempt, lambda: self._engine.push(reference), lambda: self._why_no_push(attempt))
+            said = self._tell(
+                attempt, lambda last: self._engine.push(reference, last), lambda: self._why_no_push(attempt)
+            )
             attempt.digest = said.digest
             attempt.completed = True
         finally:
@@ -153,7 +155,7 @@ class Attempts:
         if not keep:
             self._place.note(**entry)
         try:
-            said = self._tell(attempt, lambda: self._engine.pull(name), lambda: self._why_no_pull(attempt))
+            said = self._tell(attempt, lambda last: self._engine.pull(name, last), lambda: self._why_no_pull(attempt))
             if not said.succeeded:  # there is no such image, but the registry let the client look
                 return
             attempt.digest = said.digest
@@ -164,14 +166,14 @@ class Attempts:
             if not keep and self._engine.remove(name):
                 self._place.forget(**entry)
 
-    def _tell(self, attempt: Attempt, act: Callable[[], Said], ask: Callable[[], None]) -> Said:
+    def _tell(self, attempt: Attempt, act: Callable[[bool], Said], ask: Callable[[], None]) -> Said:
         """Have the engine act, and find out what its words mean.
 
         A refusal without a reason that the registry itself does not confirm may have been a passing failure: the
         engine gets a second chance.
         """
         for last_time in (False, True):
-            said = act()
+            said = act(last_time)
             attempt.messages += said.lines
             if said.succeeded:
                 return said
@@ -184,6 +186,8 @@ class Attempts:
                 return said
             if said.late:
                 raise self._deadline.timed_out(f"The {attempt.action} by {self._engine.name}")
+            if said.died:
+                raise Fault("engine_died", engine=self._engine.name)
             if not said.hidden:
                 break
             ask()

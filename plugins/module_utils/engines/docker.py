@@ -14,7 +14,7 @@ from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, hides, user_name
+from .interface import EngineFacts, ProgramEngine, Said, user_name
 from .words import fault_of
 
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64}) size: \d+")
@@ -74,30 +74,15 @@ class DockerEngine(ProgramEngine):
         if ran.code != 0:
             raise self._fault(ran.text, "docker load")
 
-    def push(self, reference: str) -> Said:
-        ran = self.call("push", reference, stop_at_hidden=True)
+    def push(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("push", reference, patiently=patiently)
         found = _PUSHED.search(ran.text)
-        succeeded = ran.code == 0 and found is not None and not ran.stopped
-        return Said(
-            succeeded,
-            ran.lines,
-            digest=found.group(1) if found else None,
-            hidden=ran.stopped or (not succeeded and hides(ran.text)),
-            late=ran.late,
-        )
+        return self.said(ran, done=found is not None, digest=found.group(1) if found else None)
 
-    def pull(self, reference: str) -> Said:
-        ran = self.call("pull", reference, stop_at_hidden=True)
+    def pull(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("pull", reference, patiently=patiently)
         found = _PULLED.search(ran.text)
-        succeeded = ran.code == 0 and not ran.stopped
-        return Said(
-            succeeded,
-            ran.lines,
-            digest=found.group(1) if found else None,
-            downloaded=bool(_DOWNLOADED.search(ran.text)),
-            hidden=ran.stopped or (not succeeded and hides(ran.text)),
-            late=ran.late,
-        )
+        return self.said(ran, digest=found.group(1) if found else None, downloaded=bool(_DOWNLOADED.search(ran.text)))
 
     @property
     def push_order(self) -> list[str]:

@@ -27,6 +27,9 @@ _HIDES = re.compile(
 """Words that give no reason: a drop, an empty refusal, a retry."""
 
 
+_DAEMON_DIED = re.compile(r"error during connect|error reading from server: EOF|transport is closing")
+
+
 class EngineFacts(NamedTuple):
     """What attempted.
 
@@ -50,6 +53,7 @@ class Said:
     :ivar downloaded: whether it says that it fetched at least one layer
     :ivar hidden: whether it was refused, or so it seems, without saying why
     :ivar late: whether it was stopped because the time was over
+    :ivar died: whether it, or the daemon it speaks to, was killed
     """
 
     succeeded: bool
@@ -58,6 +62,7 @@ class Said:
     downloaded: bool = False
     hidden: bool = False
     late: bool = False
+    died: bool = False
 
     @property
     def text(self) -> str:
@@ -100,12 +105,18 @@ class Engine:
         """
         raise NotImplementedError
 
-    def push(self, reference: str) -> Said:
-        """Push what was loaded."""
+    def push(self, reference: str, patiently: bool = False) -> Said:
+        """Push what was loaded.
+
+        :arg patiently: also when nothing is heard for a long time
+        """
         raise NotImplementedError
 
-    def pull(self, reference: str) -> Said:
-        """Pull an image."""
+    def pull(self, reference: str, patiently: bool = False) -> Said:
+        """Pull an image.
+
+        :arg patiently: also when nothing is heard for a long time
+        """
         raise NotImplementedError
 
     def has(self, reference: str) -> bool:
@@ -148,12 +159,41 @@ class ProgramEngine(Engine):
         """Options that every call begins with."""
         return []
 
+    def said(self, ran: Ran, done: bool = True, digest: str | None = None, downloaded: bool = False) -> Said:
+        """What a push or a pull came to.
+
+        :arg done: whether its words, too, say that it was done
+        """
+        stopped = ran.stopped or ran.silent
+        succeeded = done and ran.code == 0 and not stopped and not ran.late
+        return Said(
+            succeeded,
+            ran.lines,
+            digest=digest,
+            downloaded=downloaded,
+            hidden=stopped or (not succeeded and hides(ran.text)),
+            late=ran.late,
+            died=not stopped and not ran.late and (ran.code < 0 or bool(_DAEMON_DIED.search(ran.text))),
+        )
+
     def cleaning(self) -> Deadline:
         """Taking away may go on a little after the time is over, and no longer."""
         return Deadline(max(min(self.deadline.remaining(), 10.0), 0.5))
 
+    def act(self, *arguments: str, patiently: bool) -> Ran:
+        """Run the program to push or pull, and stop it when it hides a reason.
+
+        :arg patiently: however long it says nothing
+        """
+        return self.call(*arguments, stop_at_hidden=True, patience=None if patiently else self.deadline.seconds / 4)
+
     def call(
-        self, *arguments: str, stdin: bytes = b"", stop_at_hidden: bool = False, deadline: Deadline | None = None
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        stop_at_hidden: bool = False,
+        deadline: Deadline | None = None,
+        patience: float | None = None,
     ) -> Ran:
         """Run the program.
 
@@ -170,6 +210,7 @@ class ProgramEngine(Engine):
                 deadline or self.deadline,
                 stdin,
                 (lambda line: bool(stop(line))) if stop else None,
+                patience,
             )
         except OSError as error:
             raise Fault("unexpected", engine=self.name, detail=error.strerror or error) from error

@@ -14,7 +14,7 @@ from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, hides, user_name
+from .interface import EngineFacts, ProgramEngine, Said, user_name
 from .words import fault_of
 
 _VERSION = re.compile(r"version v?(\S+)")
@@ -71,28 +71,14 @@ class NerdctlEngine(ProgramEngine):
         if ran.code != 0:
             raise self._fault(ran.text, "nerdctl load")
 
-    def push(self, reference: str) -> Said:
-        ran = self.call("push", reference, stop_at_hidden=True)
-        succeeded = ran.code == 0 and not ran.stopped
-        return Said(
-            succeeded,
-            ran.lines,
-            digest=self._digest_of(reference) if succeeded else None,
-            hidden=ran.stopped or (not succeeded and hides(ran.text)),
-            late=ran.late,
-        )
+    def push(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("push", reference, patiently=patiently)
+        return self.said(ran, digest=self._digest_of(reference) if ran.code == 0 and not ran.stopped else None)
 
-    def pull(self, reference: str) -> Said:
-        ran = self.call("pull", reference, stop_at_hidden=True)
-        succeeded = ran.code == 0 and not ran.stopped
-        return Said(
-            succeeded,
-            ran.lines,
-            digest=self._digest_of(reference) if succeeded else None,
-            downloaded=bool(_DOWNLOADED.search(ran.text)),
-            hidden=ran.stopped or (not succeeded and hides(ran.text)),
-            late=ran.late,
-        )
+    def pull(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("pull", reference, patiently=patiently)
+        digest = self._digest_of(reference) if ran.code == 0 and not ran.stopped else None
+        return self.said(ran, digest=digest, downloaded=bool(_DOWNLOADED.search(ran.text)))
 
     def has(self, reference: str) -> bool:
         return self.call("image", "inspect", reference).code == 0

@@ -14,7 +14,7 @@ from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, hides, user_name
+from .interface import EngineFacts, ProgramEngine, Said, user_name
 from .words import fault_of
 
 _VERSION = re.compile(r"version (\S+)")
@@ -77,27 +77,14 @@ class PodmanEngine(ProgramEngine):
         if ran.code != 0:
             raise self._fault(ran.text, "podman load")
 
-    def push(self, reference: str) -> Said:
-        ran = self.call("push", *self._logged_in(), f"--digestfile={self._digest_file}", reference, stop_at_hidden=True)
-        return Said(
-            ran.code == 0 and not ran.stopped,
-            ran.lines,
-            digest=self._read_digest() if ran.code == 0 else None,
-            hidden=ran.stopped or (ran.code != 0 and hides(ran.text)),
-            late=ran.late,
-        )
+    def push(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("push", *self._logged_in(), f"--digestfile={self._digest_file}", reference, patiently=patiently)
+        return self.said(ran, digest=self._read_digest() if ran.code == 0 else None)
 
-    def pull(self, reference: str) -> Said:
-        ran = self.call("pull", *self._logged_in(), reference, stop_at_hidden=True)
-        succeeded = ran.code == 0 and not ran.stopped
-        return Said(
-            succeeded,
-            ran.lines,
-            digest=self._digest_of(reference) if succeeded else None,
-            downloaded=succeeded,  # the store was empty
-            hidden=ran.stopped or (ran.code != 0 and hides(ran.text)),
-            late=ran.late,
-        )
+    def pull(self, reference: str, patiently: bool = False) -> Said:
+        ran = self.act("pull", *self._logged_in(), reference, patiently=patiently)
+        digest = self._digest_of(reference) if ran.code == 0 and not ran.stopped else None
+        return self.said(ran, digest=digest, downloaded=True)  # the store was empty
 
     def has(self, reference: str) -> bool:
         return self.call("image", "exists", reference).code == 0

@@ -39,13 +39,13 @@ class RegistryEngine(Engine):
     def load(self, image: ProbeImage, reference: str) -> None:
         self._loaded[reference] = image
 
-    def push(self, reference: str) -> Said:
+    def push(self, reference: str, patiently: bool = False) -> Said:
         registry, image = self._ready(), self._loaded[reference]
         tag = reference[len(f"{self.repository}:") :]
         digest = Task(lambda: registry.push(image, tag), "The push", self.deadline).result()
         return Said(True, [f"{tag}: digest: {digest}"], digest=digest)
 
-    def pull(self, reference: str) -> Said:
+    def pull(self, reference: str, patiently: bool = False) -> Said:
         registry = self._ready()
         wanted = reference[len(str(self.repository)) + 1 :]
         pulled = Task(lambda: registry.pull(wanted), "The pull", self.deadline).result()

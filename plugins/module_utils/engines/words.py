@@ -11,49 +11,69 @@ import re
 
 from ..probe.faults import Fault
 
-_WORDS = (
-    ("token_expired", r"authorization token has expired"),
-    (
-        "not_logged_in",
-        r"no basic auth credentials|unauthorized: |authentication required|401 \(?Unauthorized|invalid username/password",
+_WORDS = {
+    "token_expired": ("authorization token has expired",),
+    "not_logged_in": (
+        "no basic auth credentials",
+        "unauthorized: ",
+        "authentication required",
+        r"401 \(?Unauthorized",
+        "invalid username/password",
     ),
-    (
-        "credential_store",
-        r"error storing credentials|error saving credentials|storing credentials|docker-credential-\S+.*(?:not found|exit status)",
+    "credential_store": (
+        "error storing credentials",
+        "error saving credentials",
+        "storing credentials",
+        r"docker-credential-\S+.*(?:not found|exit status)",
     ),
-    ("dns_failure", r"no such host|Temporary failure in name resolution|server misbehaving"),
-    ("connection_refused", r"dial tcp \S+ connect: connection refused|dial tcp.*connection refused"),
-    ("unreachable", r"no route to host|network is unreachable"),
-    ("tls_name", r"certificate is (?:valid for|not valid for)|certificate is valid for .*, not"),
-    ("tls_unknown_ca", r"certificate signed by unknown authority"),
-    ("tls_failure", r"x509: |tls: |TLS handshake"),
-    ("throttled", r"toomanyrequests|too many requests|\b429\b"),
-    ("disk_full", r"no space left on device"),
-    ("repository_missing", r"name unknown|NAME_UNKNOWN|repository with name .* does not exist|RepositoryNotFound"),
-    ("tag_immutable", r"repository is immutable|tag is immutable|tag invalid: .* cannot be overwritten"),
-    ("too_large", r"\b413\b|request entity too large|size invalid|layer too large"),
-    ("redirect_loop", r"stopped after \d+ redirects"),
-    (
-        "digest_mismatch",
-        r"verification failed for digest|digest did not match|digest (?:mismatch|invalid)|does not match (?:config's|the manifest|digest)|mismatched? digest|unexpected commit digest|Digest did not match",
+    "dns_failure": ("no such host", "Temporary failure in name resolution", "server misbehaving"),
+    "connection_refused": ("dial tcp.*connection refused",),
+    "unreachable": ("no route to host", "network is unreachable"),
+    "tls_name": ("certificate is (?:valid for|not valid for)",),
+    "tls_unknown_ca": ("certificate signed by unknown authority",),
+    "tls_failure": ("x509: ", "tls: ", "TLS handshake"),
+    "throttled": ("toomanyrequests", "too many requests", r"\b429\b"),
+    "disk_full": ("no space left on device",),
+    "repository_missing": ("name unknown", "NAME_UNKNOWN", "repository with name .* does not exist"),
+    "tag_immutable": ("repository is immutable", "tag is immutable"),
+    "too_large": (r"\b413\b", "request entity too large", "size invalid", "layer too large"),
+    "redirect_loop": (r"stopped after \d+ redirects",),
+    "digest_mismatch": (
+        "verification failed for digest",
+        "digest did not match",
+        "digest (?:mismatch|invalid)",
+        "does not match (?:config's|the manifest|digest)",
+        "mismatched? digest",
+        "unexpected commit digest",
     ),
-    ("engine_not_permitted", r"permission denied while trying to connect|dial unix \S+ connect: permission denied"),
-    (
-        "engine_not_running",
-        r"Cannot connect to the Docker daemon|Is the docker daemon running|cannot access containerd|connect: no such file or directory|dial unix \S+ connect: connection refused",
+    "engine_not_permitted": ("permission denied while trying to connect", r"dial unix \S+ connect: permission denied"),
+    "engine_not_running": (
+        "Cannot connect to the Docker daemon",
+        "Is the docker daemon running",
+        "cannot access containerd",
+        "connect: no such file or directory",
+        r"dial unix \S+ connect: connection refused",
     ),
-    ("timed_out", r"Client\.Timeout exceeded|i/o timeout|deadline exceeded|net/http: request canceled"),
-    (
-        "server_failing",
-        r"received unexpected HTTP status: 5\d\d|unexpected status(?: code)?[^\n]*\b5\d\d\b|\b50[0-4] \(?[A-Z]|invalid status code from registry 5\d\d",
+    "timed_out": (r"Client\.Timeout exceeded", "i/o timeout", "deadline exceeded", "net/http: request canceled"),
+    "server_failing": (
+        r"received unexpected HTTP status: 5\d\d",
+        r"error parsing HTTP 5\d\d response body",
+        r"failed with status: 5\d\d",
+        r"unexpected status(?: code)?[^\n]*\b5\d\d\b",
+        r"\b50[0-4] \(?[A-Z]",
+        r"invalid status code from registry 5\d\d",
     ),
-    (
-        "garbled_answer",
-        r"unexpected end of JSON|invalid character .* (?:looking for|after|in) |unexpected EOF|error parsing HTTP \d+ response body",
+    "garbled_answer": (
+        "unexpected end of JSON",
+        "invalid character .* (?:looking for|after|in) ",
+        "unexpected EOF",
+        r"error parsing HTTP \d+ response body",
     ),
-    ("refused_by_registry", r"\bdenied: "),
-)
-_PATTERNS = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _WORDS)
+    "refused_by_registry": (r"\bdenied: ",),
+}
+"""Kinds of faults, most telling first, and phrases that tell of them."""
+
+_PATTERNS = tuple((kind, re.compile("|".join(phrases), re.IGNORECASE)) for kind, phrases in _WORDS.items())
 _NO_SUCH_IMAGE = re.compile(r"manifest unknown|MANIFEST_UNKNOWN|manifest for \S+ not found(?!: name)", re.IGNORECASE)
 _ANSWERED_IN_FULL = re.compile(r"name unknown|NAME_UNKNOWN", re.IGNORECASE)
 

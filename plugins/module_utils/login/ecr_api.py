@@ -33,16 +33,14 @@ except ImportError:
     HAS_BOTOCORE = False
 
 _DENIED = ("AccessDenied", "AccessDeniedException")
-_CLOCK = re.compile(
-    r"RequestTimeTooSkewed|Signature (?:expired|not yet current)|RequestExpired|signature.*too old|SignatureDoesNotMatch.*time"
-)
+_CLOCK = re.compile(r"RequestTimeTooSkewed|Signature (?:expired|not yet current)|RequestExpired|signature.*too old")
 _BAD_CREDENTIALS = re.compile(
     r"UnrecognizedClientException|InvalidClientTokenId|InvalidSignatureException|SignatureDoesNotMatch"
     r"|ExpiredToken|security token included in the request is (?:invalid|expired)|AuthFailure"
 )
 _NO_CREDENTIALS = re.compile(
     r"Unable to locate credentials|Partial credentials|Error when retrieving (?:credentials|token)"
-    r"|Unable to load credentials|NoCredentialProviders|could not be found.*profile|config profile .* could not be found",
+    r"|Unable to load credentials|NoCredentialProviders|config profile .* could not be found",
     re.IGNORECASE,
 )
 _CONNECT_SECONDS = 10.0
@@ -53,10 +51,13 @@ class EcrApi:
 
     def __init__(self, region: str | None, endpoint_url: str | None, deadline: Deadline) -> None:
         """:arg region: None leaves it to the environment
-        :arg endpoint_url: None is AWS's own
+        :arg endpoint_url: None leaves it to the environment, and that to AWS
         """
-        self.region = region
-        self.endpoint_url = endpoint_url
+        # botocore before 1.31 knows no AWS_ENDPOINT_URL, and version 1 of the aws command no AWS_REGION.
+        self.region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        self.endpoint_url = (
+            endpoint_url or os.environ.get("AWS_ENDPOINT_URL_ECR") or os.environ.get("AWS_ENDPOINT_URL") or None
+        )
         self.deadline = deadline
         self._client: Any = None
 

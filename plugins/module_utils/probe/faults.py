@@ -27,7 +27,7 @@ class FaultKind(NamedTuple):
 FAULTS = {
     "dns_failure": FaultKind(
         "The name {host} cannot be resolved.",
-        "Check the registry's host name and this host's resolver; in a private subnet, that the endpoint has private DNS.",
+        "Check the host name and this host's resolver; in a private subnet, that the VPC endpoint has private DNS.",
     ),
     "connection_refused": FaultKind(
         "Nothing accepts connections at {host}.",

@@ -113,8 +113,10 @@ class PrivatePlace:
             if path == self.path or not name.startswith("run-"):
                 continue
             with _dead(path) as dead:
-                if dead and all([take_away(entry) for entry in _read(path)]):
-                    _delete(path)
+                if dead:
+                    gone = [take_away(entry) for entry in _read(path)]
+                    if all(gone):
+                        _delete(path)
 
 
 def _own_directory(path: str) -> None:

@@ -1,6 +1,6 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Running a client program: its lines as they come, its end within the time allowed, nothing secret in its arguments."""
+"""Running a client program: its lines as they come, its end within the time allowed."""
 
 from __future__ import annotations
 
@@ -60,12 +60,14 @@ class Ran:
     :ivar lines: what it printed on both streams, line by line
     :ivar stopped: whether it was stopped for what it printed
     :ivar late: whether it was stopped because the time was over
+    :ivar silent: whether it was stopped because it said nothing for too long
     """
 
     code: int = 0
     lines: list[str] = field(default_factory=list)
     stopped: bool = False
     late: bool = False
+    silent: bool = False
 
     @property
     def text(self) -> str:
@@ -90,11 +92,13 @@ def run(
     deadline: Deadline,
     stdin: bytes = b"",
     stop_at: Callable[[str], bool] | None = None,
+    patience: float | None = None,
 ) -> Ran:
     """Run a program until it ends, says what it need not go on after, or the time is over.
 
     :arg stdin: what it reads; at most what a pipe takes at once may be a password
     :arg stop_at: told each line; True ends the program
+    :arg patience: seconds for which it may say nothing
     :raises FileNotFoundError: if there is no such program
     :raises OSError: if it cannot be started
     """
@@ -110,9 +114,9 @@ def run(
     )
     ran = Ran()
     try:
-        _converse(process, stdin, deadline, stop_at, ran)
+        _converse(process, stdin, deadline, stop_at, patience, ran)
     finally:
-        _end(process, _GRACE if not (ran.stopped or ran.late) else 0.0)
+        _end(process, 0.0 if ran.stopped or ran.late or ran.silent else _GRACE)
     ran.code = process.returncode
     return ran
 
@@ -122,10 +126,12 @@ def _converse(
     stdin: bytes,
     deadline: Deadline,
     stop_at: Callable[[str], bool] | None,
+    patience: float | None,
     ran: Ran,
 ) -> None:
     """Write and read at the same time, until the program closes its output."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -139,7 +145,11 @@ def _converse(
             if left <= 0:
                 ran.late = True
                 return
-            for key, _events in selector.select(left):
+            ready = selector.select(left if patience is None else min(left, patience))
+            if not ready and patience is not None and patience < left:
+                ran.silent = True
+                return
+            for key, _events in ready:
                 if key.fileobj is process.stdin:
                     stdin = _write_some(process, stdin)
                     if not stdin:

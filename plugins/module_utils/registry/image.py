@@ -3,8 +3,8 @@
 """The smallest image there is: a configuration and one layer with a random file, a few hundred bytes in all.
 
 The layer is new each time, so that no registry has it already and a push exercises every permission.
-Sources: Docker Image Specification 1.2 (``docker save`` archives), OCI Image Specification 1.1 and Docker Image Manifest
-Version 2, Schema 2, which is what Docker pushes.
+Sources: Docker Image Specification 1.2 (``docker save`` archives); Docker Image Manifest Version 2, Schema 2, which is
+what Docker pushes.
 """
 
 from __future__ import annotations

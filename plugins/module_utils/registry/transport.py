@@ -189,8 +189,6 @@ def _lasting_fault(answer: Answer) -> Fault | None:
         return Fault("throttled", host=answer.host)
     if answer.status < 500:
         return None
-    if "html" in answer.headers.get("content-type", ""):
-        return Fault("foreign_answer", host=answer.host, status=answer.status, detail="an HTML page")
     return Fault("server_failing", host=answer.host, status=answer.status)
 
 
