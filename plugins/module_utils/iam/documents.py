@@ -105,15 +105,16 @@ def parse(text: str) -> dict[str, Any]:
     :raises InvalidPolicy: if it is not JSON, is not an object, or an object in it has one key twice
     """
     try:
-        document = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_no_constant)
+        document = _unique(json.loads(text, object_pairs_hook=_Pairs, parse_constant=_no_constant), "")
     except RecursionError:
         raise InvalidPolicy("", "the document is nested too deeply") from None
+    except InvalidPolicy:
+        raise
     except ValueError as fault:
         raise InvalidPolicy("", f"the document is not JSON: {fault}") from None
-    if not isinstance(document, _Pairs):
-        raise InvalidPolicy("", "a policy is a JSON object")
-    result: dict[str, Any] = _unique(document, "")
-    return result
+    if not isinstance(document, dict):
+        raise InvalidPolicy("", f"a policy is an object, not {_kind(document)}")
+    return document
 
 
 def load(document: Mapping[str, Any] | str, policy_type: str) -> tuple[Statement, ...]:
