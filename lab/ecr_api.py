@@ -24,6 +24,7 @@ from xml.sax.saxutils import escape
 
 from moto.ecr.models import ECRBackend, ecr_backends
 
+from ..plugins.module_utils.iam.evaluation import InvalidPolicy
 from .callers import Caller, caller_of
 from .ecr_backend import acting_for
 from .ecr_repositories import RepositoryResource, judge
@@ -128,6 +129,8 @@ class EcrApi:
         effect = "-"
         try:
             caller, request = self._verified(environ)
+            if not operation.isalpha():
+                raise ApiError("UnknownOperationException", "")
             parameters = _parameters(request.body)
             self._misbehave(operation, caller)
             resource = self._authorize(caller, operation, parameters, str(environ.get("REMOTE_ADDR", "127.0.0.1")))
@@ -136,6 +139,11 @@ class EcrApi:
         except SignatureRefused as refused:
             effect = refused.code
             return _error(400, refused.code, refused.message)
+        except InvalidPolicy as fault:
+            # moto's IAM takes what nobody can judge. Whatever it may mean, it allows nothing.
+            effect = "InvalidPolicy"
+            name = caller.name if caller else "nobody"
+            return _error(500, "ServerException", f"A policy of {name} cannot be judged: {fault}")
         except ApiError as fault:
             effect = fault.code
             return _error(fault.status, fault.code, fault.message)

@@ -192,15 +192,16 @@ class RegistryApi:
 
     def _begin_upload(self, exchange: Exchange, repository: Repository, may_mount: MayMount) -> None:
         query = parse_qs(exchange.query)
-        mounted = query.get("mount", [""])[0]
-        source = may_mount(query.get("from", [""])[0]) if is_digest(mounted) else None
-        if source is not None and self._has(source, mounted):
-            repository.layers[mounted] = source.layers[mounted]
-            exchange.answer(201, headers=self._blob_headers(repository, mounted))
-            return
+        if mounts(exchange.query):
+            mounted = query["mount"][0]
+            source = may_mount(query.get("from", [""])[0]) if is_digest(mounted) else None
+            if source is not None and self._has(source, mounted):
+                repository.layers[mounted] = source.layers[mounted]
+                exchange.answer(201, headers=self._blob_headers(repository, mounted))
+                return
         upload = self.blobs.begin(repository.arn)
         digest = query.get("digest", [""])[0]
-        if digest:
+        if digest and not mounts(exchange.query):
             with upload.lock:
                 upload.append(exchange.body())
                 self._complete(upload, digest, repository)
@@ -257,6 +258,11 @@ class RegistryApi:
     def _blob_headers(self, repository: Repository, digest: str) -> dict[str, str]:
         location = f"https://{self.host}/v2/{repository.name}/blobs/{digest}"
         return {"Location": location, "Docker-Content-Digest": digest}
+
+
+def mounts(query: str) -> bool:
+    """Whether an upload is begun in the hope that another repository has the layer already."""
+    return "mount" in parse_qs(query)
 
 
 def _byte_range(header: str, size: int) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ Source: RFC 9112 (HTTP/1.1): chunked transfer coding, persistent connections, Ex
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,11 @@ from typing import BinaryIO
 
 CHUNK = 64 * 1024
 Distort = Callable[[int, bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
+DRAINED_AT_MOST = 256 * 1024 * 1024
+"""Bytes of a body that are read for nothing, so that the client hears the answer instead of a reset."""
+
 _LONGEST_CHUNK_LINE = 1024
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}\Z")
 
 
 class BrokenBody(Exception):
@@ -54,7 +59,7 @@ class Exchange:
 
     @property
     def has_body(self) -> bool:
-        """Whether content comes with the request. A chunked body may still turn out to be empty."""
+        """Whether content comes with the request. A chunked body may still turn out to be empty. Raises BrokenBody."""
         return self._chunked or self._length > 0
 
     def header(self, name: str) -> str:
@@ -129,8 +134,7 @@ class Exchange:
     def _begin(self, status: int, headers: Mapping[str, str], length: int) -> None:
         handler = self._handler
         if self.has_body and not self._body_read:
-            # What was not read would be taken for the next request.
-            handler.close_connection = True
+            self._drain()
         self.status = status
         handler.send_response_only(status)
         handler.send_header("Date", handler.date_time_string())
@@ -143,14 +147,32 @@ class Exchange:
             handler.send_header("Connection", "close")
         handler.end_headers()
 
+    def _drain(self) -> None:
+        """Read what nobody wants: else the next request would begin with it, or its end would come as a reset."""
+        if self.header("Expect").lower() == "100-continue":
+            # The client waits to be told, and will not send what it is not asked for.
+            self._handler.close_connection = True
+            return
+        read = 0
+        for part in self.body():
+            read += len(part)
+            if read > DRAINED_AT_MOST:
+                self._handler.close_connection = True
+                return
+
     @property
     def _chunked(self) -> bool:
-        return self.header("Transfer-Encoding").lower() == "chunked"
+        coding = self.header("Transfer-Encoding").strip().lower()
+        if coding not in ("", "chunked"):
+            raise BrokenBody(f"nobody here knows the transfer coding {coding!r}")
+        return bool(coding)
 
     @property
     def _length(self) -> int:
-        text = self.header("Content-Length")
-        return int(text) if text.isascii() and text.isdigit() else 0
+        text = self.header("Content-Length").strip()
+        if text and not (text.isascii() and text.isdigit()):
+            raise BrokenBody("the body's length is no number")
+        return int(text or 0)
 
     def _counted(self, length: int) -> Iterator[bytes]:
         while length > 0:
@@ -173,10 +195,9 @@ class Exchange:
 
     def _chunk_size(self) -> int:
         digits = self._line().partition(b";")[0].strip()
-        try:
-            return int(digits.decode("ascii"), 16)
-        except ValueError:
-            raise BrokenBody("a chunk has no size") from None
+        if not _HEXADECIMAL.match(digits):
+            raise BrokenBody("a chunk has no size")
+        return int(digits, 16)
 
     def _line(self) -> bytes:
         line = self._handler.rfile.readline(_LONGEST_CHUNK_LINE)

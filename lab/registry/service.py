@@ -21,9 +21,9 @@ from ..ecr_repositories import RepositoryResource, judge
 from ..faults import Faults
 from ..settings import Settings
 from ..tokens import Tokens
-from .api import LAYER_PATH, LayerUrls, RegistryApi
+from .api import LAYER_PATH, LayerUrls, RegistryApi, mounts
 from .blobs import Blobs
-from .exchange import Exchange
+from .exchange import BrokenBody, Exchange
 from .listener import Listener
 from .misbehaviour import Distortion, challenge, hides_refusals, misbehave
 from .refusals import Refusal, repository_missing, token_expired
@@ -100,10 +100,12 @@ class Registry:
             self._answer(exchange, note)
         except Refusal as refusal:
             exchange.answer(refusal.status, refusal.body, {**_ERROR, **refusal.headers})
-        except (OSError, EOFError):
+        except (OSError, BrokenBody):  # nobody is there to be answered
             raise
         except Exception:
             _log.exception("%s %s failed", exchange.method, exchange.path)
+            if exchange.status:  # too late for another answer
+                raise
             exchange.answer(500, Refusal("UNKNOWN", "The lab failed; its log says how.").body, _ERROR)
         finally:
             _log.info(
@@ -148,7 +150,7 @@ class Registry:
         """Judge a request, then answer it: who may not know hears nothing of what there is."""
         resource = self._resource(request.repository)
         # What a mount needs beyond its upload, it needs in the repository that it takes the layer from.
-        actions = request.api_actions[:1] if "mount=" in exchange.query else request.api_actions
+        actions = request.api_actions[:1] if mounts(exchange.query) else request.api_actions
         for action in actions:
             note.actions = action
             decision = judge(caller, action, resource, exchange.client)

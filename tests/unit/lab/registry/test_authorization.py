@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,43 @@ def test_an_upload_in_one_request_needs_all_of_its_actions(lab: LabOfEcr) -> Non
         "POST", f"/v2/{REPOSITORY}/blobs/uploads/?digest={UNKNOWN_DIGEST}", b"content"
     )
     assert "ecr:CompleteLayerUpload" in answer.error[1]
+
+
+@pytest.mark.parametrize("query", ["amount=1", "mount=", "mount=nonsense", f"mount={UNKNOWN_DIGEST}&from=fa-085"])
+def test_no_query_gets_an_upload_past_its_actions(lab: LabOfEcr, query: str) -> None:
+    arn = lab.role("two-of-three")
+    registry = lab.registry(lab.session(arn))
+    digest = "sha256:" + hashlib.sha256(b"content").hexdigest()
+    lab.set_policy(
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "ecr:CompleteLayerUpload",
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": arn}},
+        }
+    )
+    registry("POST", f"/v2/{REPOSITORY}/blobs/uploads/?digest={digest}&{query}", b"content")
+    assert lab.registry()("HEAD", f"/v2/{REPOSITORY}/blobs/{digest}").status == 404
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000])
+def test_who_may_not_send_a_part_is_told_so_and_not_cut_off(lab: LabOfEcr, size: int) -> None:
+    arn = lab.role("half")
+    registry = lab.registry(lab.session(arn))
+    location = registry("POST", f"/v2/{REPOSITORY}/blobs/uploads/").headers["Location"]
+    lab.set_policy(
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "ecr:UploadLayerPart",
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": arn}},
+        }
+    )
+    for body in (b"x" * size, iter([b"x" * size])):
+        answer = registry("PATCH", location, body)
+        assert (answer.status, answer.error[0]) == (403, "DENIED")
+    assert registry("GET", "/v2/").status == 200
+    assert registry.connections == 1
 
 
 def test_mounting_needs_downloading_from_where_the_layer_is(lab: LabOfEcr) -> None:
@@ -321,3 +359,18 @@ def test_an_unsound_policy_is_refused_when_it_is_set(lab: LabOfEcr, text: str, w
     assert "PolicyText" in error["Message"]
     with pytest.raises(ClientError, match="RepositoryPolicyNotFound"):
         ecr.get_repository_policy(repositoryName=REPOSITORY)
+
+
+def test_an_identity_policy_that_nobody_can_judge_is_no_reason_to_allow(lab: LabOfEcr) -> None:
+    statement = {**_allow("*", "*")[0], "Condition": {"IpAddress": {"aws:SourceIp": "nonsense"}}}
+    arn = lab.role("unsound")
+    credentials = lab.session(arn)
+    registry = lab.registry(credentials)
+    lab.client("iam").put_role_policy(
+        RoleName="unsound",
+        PolicyName="unsound",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    with pytest.raises(ClientError, match="unsound cannot be judged.*nonsense"):
+        lab.client("ecr", credentials).get_authorization_token()
+    assert registry("POST", f"/v2/{REPOSITORY}/blobs/uploads/").status == 500
