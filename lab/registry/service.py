@@ -140,7 +140,8 @@ class Registry:
             raise token_expired()
         request = classify(exchange.method, exchange.target, exchange.has_body)
         if request is None:
-            raise Refusal("UNSUPPORTED", "The operation is unsupported.", 404)
+            there = exchange.path.startswith("/v2/") and exchange.method not in ("GET", "HEAD")
+            raise Refusal("UNSUPPORTED", "The operation is unsupported.", 405 if there else 404)
         if request.kind == "ping":
             exchange.answer(200, b"{}", _ERROR)
             return

@@ -332,6 +332,8 @@ def test_what_is_not_there(lab: LabOfEcr) -> None:
     }
     assert {path: registry("GET", path).error[0] for path in cases} == cases
     assert {registry("GET", path).status for path in cases} == {404}
+    for target in (f"/v2/{REPOSITORY}/blobs/uploads/some", f"/v2/{REPOSITORY}/blobs/{UNKNOWN_DIGEST}"):
+        assert registry("DELETE", target).status == 405
     head = registry("HEAD", f"/v2/{REPOSITORY}/manifests/none")
     assert (head.status, head.content) == (404, b"")
     missing = registry("POST", "/v2/nobody/blobs/uploads/").error
