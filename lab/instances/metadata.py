@@ -170,7 +170,10 @@ class MetadataServer:
         )
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name=f"metadata-{identity.id}", daemon=True)
+        # How often the server looks whether it is to stop, in seconds: terminating an instance waits for it.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name=f"metadata-{identity.id}", daemon=True
+        )
 
     @property
     def endpoint(self) -> str:
