@@ -59,7 +59,7 @@ test: test-unit test-integration ## Every test
 test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
 	$(PYTHON) -m pytest -n 2 tests/unit $(ARGS)
 test-integration: $(CHECKERS) ## The tests that run the lab (as root)
-	$(PYTHON) -m pytest -n 2 --dist loadfile tests/integration tests/consumer $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile tests/fuzz tests/integration tests/consumer $(ARGS)
 
 .PHONY: molecule
 molecule: $(CHECKERS) ## The molecule scenarios
@@ -67,6 +67,7 @@ molecule: $(CHECKERS) ## The molecule scenarios
 
 .PHONY: bench
 bench: $(CHECKERS) ## Measure the job
+	$(PYTHON) benchmarks/evaluator.py
 	$(PYTHON) -m benchmarks.site
 
 ##@ The checks
@@ -77,6 +78,7 @@ include tools/lint.mk
 
 .PHONY: build
 build: $(ENVIRONMENT) ## The artefact for Galaxy, under build/artefact
+	rm -rf build/artefact
 	$(VENV)/bin/ansible-galaxy collection build --force --output-path build/artefact
 
 .PHONY: lock

@@ -124,6 +124,7 @@ class Decision:
         return f"<Decision {self.effect} {self.policy_type} {self.statement!r}>"
 
 
+_STRINGS = frozenset((str,))
 _NOTHING: Mapping[str, Any] = {}
 
 Verdict = tuple[str, str, Optional[Rule]]
@@ -197,7 +198,7 @@ class PolicySet:
             return known
         decision = self._decide(principal, action, resource, resource_account, given)
         # Python takes True, 1 and 1.0 for the same key, AWS does not: only strings are remembered.
-        if all(type(value) is str for value in given.values()):
+        if _STRINGS.issuperset(map(type, given.values())):
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()
             self._answers[request] = decision
@@ -232,14 +233,9 @@ class PolicySet:
     def _case(
         self, principal: str, action: str, resource: str, resource_account: str | None, context: Context
     ) -> _Case:
-        key = (
-            principal,
-            context.get("aws:principalarn"),
-            context.get("aws:federatedprovider"),
-            action,
-            resource,
-            resource_account,
-        )
+        # What the context says of the caller is part of who calls.
+        said = context.get("aws:principalarn"), context.get("aws:federatedprovider")
+        key = (principal, said, action, resource, resource_account)
         case = self._cases.get(key)
         if case is None:
             if len(self._cases) >= _REMEMBERED:
