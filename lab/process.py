@@ -12,9 +12,9 @@ import signal
 import socket
 import threading
 from contextlib import ExitStack
-from pathlib import Path
 
 from .instances.requirements import check_requirements
+from .session_manager.launcher import write_launcher
 from .settings import Settings
 from .state import LabState
 
@@ -82,7 +82,7 @@ def _start(state: LabState, options: argparse.Namespace, parts: ExitStack) -> No
             "aws_endpoint": settings.aws_endpoint,
             "registry_host": settings.registry_host,
             "data_channel_url": settings.data_channel_url,
-            "session_manager_plugin": str(Path(__file__).parent / "session_manager" / "plugin.py"),
+            "session_manager_plugin": str(write_launcher(settings.state)),
             **description,
         }
     )

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The lab's session-manager-plugin: stands in for the program that AWS publishes, for the lab's own sessions.

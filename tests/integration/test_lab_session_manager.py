@@ -22,6 +22,7 @@ from pathlib import Path
 import boto3
 import pytest
 from ansible_collections.policyproof.ecr.lab.session_manager import plugin
+from ansible_collections.policyproof.ecr.lab.session_manager.launcher import write_launcher
 from ansible_collections.policyproof.ecr.lab.session_manager.server import DataChannelServer
 from ansible_collections.policyproof.ecr.lab.session_manager.shell import Shell
 from ansible_collections.policyproof.ecr.lab.settings import Settings
@@ -272,8 +273,9 @@ def test_the_program_runs_under_any_python_and_from_anywhere(lab, program, tmp_p
     conversation.leave()
 
 
-def test_the_program_runs_by_itself(lab):
-    conversation = Conversation(lab.start_session(), [plugin.__file__])
+def test_the_launcher_runs_the_program(lab, tmp_path):
+    launcher = write_launcher(tmp_path)
+    conversation = Conversation(lab.start_session(), [str(launcher)])
     conversation.prepare()
     conversation.leave()
 
