@@ -22,7 +22,7 @@ from moto.ecr.models import Repository
 from ...plugins.module_utils.ecr.names import is_digest
 from ...plugins.module_utils.ecr.requests import RegistryRequest
 from . import images
-from .blobs import Blobs, DigestMismatch, Upload
+from .blobs import Blobs, DigestMismatch, Upload, UploadOver
 from .exchange import Exchange
 from .misbehaviour import SPOILT
 from .refusals import Refusal, tag_taken
@@ -233,6 +233,8 @@ class RegistryApi:
             self.blobs.complete(upload, digest)
         except DigestMismatch:
             raise Refusal("DIGEST_INVALID", "The uploaded layer does not have the digest that was given.") from None
+        except UploadOver:
+            raise Refusal("BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry") from None
         repository.layers[digest] = upload.size
 
     def _upload(self, request: RegistryRequest, repository: Repository) -> Upload:

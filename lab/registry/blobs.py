@@ -22,6 +22,10 @@ UPLOAD_LIFETIME = 3600.0
 """Seconds after which an upload that nobody goes on with is given up."""
 
 
+class UploadOver(Exception):
+    """The upload has been completed, or given up."""
+
+
 class DigestMismatch(Exception):
     """What was uploaded is not what its digest says."""
 
@@ -99,9 +103,10 @@ class Blobs:
         return upload
 
     def complete(self, upload: Upload, digest: str) -> None:
-        """Make a blob of an upload. Raises DigestMismatch; the upload is over either way."""
+        """Make a blob of an upload. Raises DigestMismatch, and UploadOver; the upload is over in any case."""
         with self._lock:
-            self._uploads.pop(upload.id, None)
+            if self._uploads.pop(upload.id, None) is None:
+                raise UploadOver(upload.id)
         if f"sha256:{upload.digest.hexdigest()}" != digest:
             upload.path.unlink()
             raise DigestMismatch(digest)

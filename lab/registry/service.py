@@ -151,7 +151,8 @@ class Registry:
         """Judge a request, then answer it: who may not know hears nothing of what there is."""
         resource = self._resource(request.repository)
         # What a mount needs beyond its upload, it needs in the repository that it takes the layer from.
-        actions = request.api_actions[:1] if mounts(exchange.query) else request.api_actions
+        mounting = request.kind == "uploads" and mounts(exchange.query)
+        actions = request.api_actions[:1] if mounting else request.api_actions
         for action in actions:
             note.actions = action
             decision = judge(caller, action, resource, exchange.client)

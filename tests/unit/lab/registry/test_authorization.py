@@ -177,6 +177,8 @@ def test_no_query_gets_an_upload_past_its_actions(lab: LabOfEcr, query: str) -> 
         }
     )
     registry("POST", f"/v2/{REPOSITORY}/blobs/uploads/?digest={digest}&{query}", b"content")
+    location = registry("POST", f"/v2/{REPOSITORY}/blobs/uploads/").headers["Location"]
+    registry("PUT", f"{location}?digest={digest}&{query}", b"content")
     assert lab.registry()("HEAD", f"/v2/{REPOSITORY}/blobs/{digest}").status == 404
 
 
