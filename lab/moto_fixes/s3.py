@@ -50,7 +50,7 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
 def provision_bucket_policies(settings: Settings) -> None:
     """CloudFormation does not know AWS::S3::BucketPolicy."""
 
-    class BucketPolicy(CloudFormationModel):  # type: ignore[misc]  # moto is untyped here, and models register by subclassing
+    class BucketPolicy(CloudFormationModel):
         """The policy of one bucket."""
 
         def __init__(self, bucket: str) -> None:
@@ -82,7 +82,7 @@ def provision_bucket_policies(settings: Settings) -> None:
             if self.bucket in backend.buckets:
                 backend.delete_bucket_policy(self.bucket)
 
-    # moto's table of resource types holds classes weakly through its subclasses alone.
+    # moto finds resource types among subclasses, which Python holds weakly.
     models.BucketPolicy = BucketPolicy
 
 
