@@ -3,8 +3,10 @@
 #
 # The checks, each runnable alone.
 
+TOOLS := build/tools
+
 .PHONY: lint
-lint: lint-ruff lint-mypy lint-yaml lint-cfn lint-ansible lint-sanity lint-oldest lint-changelog lint-docs ## Every check
+lint: lint-ruff lint-mypy lint-yaml lint-cfn lint-ansible lint-sanity lint-oldest lint-changelog lint-docs lint-import ## Every check
 
 .PHONY: lint-ruff
 lint-ruff: $(CHECKERS) ## Python: style, likely bugs, complexity
@@ -40,5 +42,15 @@ lint-changelog: $(CHECKERS) ## The changelog's fragments
 	$(VENV)/bin/antsibull-changelog lint
 
 .PHONY: lint-docs
-lint-docs: $(CHECKERS) ## The documentation of plugins and roles
-	$(VENV)/bin/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+lint-docs: $(CHECKERS) $(TOOLS)/antsibull-docs/installed ## The documentation of plugins and roles
+	$(TOOLS)/antsibull-docs/bin/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+
+.PHONY: lint-import
+lint-import: build $(TOOLS)/galaxy-importer/installed ## The artefact, as Galaxy imports it
+	$(PYTHON) tools/galaxy_import.py $(TOOLS)/galaxy-importer/bin/python build/artefact/policyproof-ecr-*.tar.gz
+
+# Tools that do not get on with what else is in the environment have one of their own.
+$(TOOLS)/%/installed: tools/environments/%.txt | $(PYTHON)
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run every ansible-test sanity test, on each Python that ansible-core runs on here.
 
-``ansible-test`` wants a collection under ``ansible_collections/<namespace>/<name>`` that is no symbolic link, so it gets
-a copy of what git knows, under ``build/sanity``. It gets a home directory there too: in it lies a stand-in for the
+``ansible-test`` wants a collection under ``ansible_collections/<namespace>/<name>`` that is no symbolic link, so it
+gets a copy of what git knows, under ``build/sanity``. It gets a home directory there too: in it lies a stand-in for the
 ``get-pip.py`` that ansible-test would download, and none of it is left in the user's own.
 """
 
