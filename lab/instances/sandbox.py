@@ -16,11 +16,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .disk import Disk
 from .image import User
-from .init import GRACE
+from .init import GRACE, WITHHELD
 
 # Seconds an instance may take to boot. It takes a fraction of one.
 BOOT_TIMEOUT = 30.0
@@ -28,9 +29,6 @@ BOOT_TIMEOUT = 30.0
 # ioctls of pseudo-terminals, from Linux's <asm-generic/ioctls.h>: unlock a terminal, and open it by its other end.
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
-
-# Capabilities that processes in an instance go without, by setpriv's names; the same as .init's WITHHELD.
-WITHHELD = ("net_admin", "sys_module", "sys_boot", "sys_time")
 
 logger = logging.getLogger("lab.instances")
 
@@ -90,15 +88,11 @@ class Sandbox:
 
     def shut_down(self) -> None:
         """Ask the instance's processes to end, and return when all have."""
-        if self.running:
-            os.kill(self._pid, signal.SIGTERM)
-        self._wait(GRACE + 2)
+        self._end(signal.SIGTERM, GRACE + 2)
 
     def kill(self) -> None:
         """End every process of the instance at once, and return when all have ended."""
-        if self.running:
-            os.kill(self._pid, signal.SIGKILL)
-        self._wait(5)
+        self._end(signal.SIGKILL, 5)
 
     def open_terminal(self) -> tuple[int, int]:
         """A new pseudo-terminal of the instance: descriptors of its two ends, master and slave. Raises OSError."""
@@ -116,7 +110,8 @@ class Sandbox:
         """The command that runs ``argv`` in the instance as one of its users, with the groups that it has by now."""
         enter = [program("nsenter"), "--target", str(self._pid), "--mount", "--uts", "--ipc", "--pid", "--"]
         identity = [f"--reuid={user.name}", f"--regid={user.name}", "--init-groups", "--inh-caps=-all"]
-        withheld = "--bounding-set=" + ",".join(f"-{name}" for name in WITHHELD)
+        # Process 1 gave these up for its own children; who enters from outside has to do it again.
+        withheld = "--bounding-set=" + ",".join(f"-cap_{number}" for number in WITHHELD)
         return [*enter, "setpriv", *identity, withheld, "--", *argv]
 
     def _read_report(self) -> int:
@@ -134,14 +129,16 @@ class Sandbox:
             raise SandboxError(f"The instance does not run: {report['error']}.")
         return int(report["pid"])
 
-    def _wait(self, timeout: float) -> None:
-        """Wait until the instance has ended; end it by closing its standard input if it does not by itself."""
+    def _end(self, number: signal.Signals, timeout: float) -> None:
+        """Send process 1 a signal; return when the instance has ended. Closing its input ends it where that does not."""
         with self._lock:
             holder = self._holder
             if holder is None:
                 return
             try:
                 if self.running:
+                    with suppress(ProcessLookupError):
+                        os.kill(self._pid, number)
                     holder.wait(timeout)
             except subprocess.TimeoutExpired:
                 logger.warning("an instance on %s did not end in time: it is ended", self._disk.directory)
