@@ -246,6 +246,7 @@ class Probe:
         self._repository = repository
         self._options = module.params
         self._deadline = Deadline(self._options["timeout"])
+        self._engines: dict[str, Engine] = {}
         self._engine_name = choose(self._options["engine"])
         self._facts = EngineFacts(self._engine_name, None, "classic")
 
@@ -259,14 +260,16 @@ class Probe:
             place.clean_after_the_dead(lambda entry: self._take_away(place, entry))
             return self._attempt_all(place)
         finally:
+            for engine in self._engines.values():
+                engine.close()
             place.remove()
 
     def _attempt_all(self, place: PrivatePlace) -> list[dict[str, Any]]:
         begin = time.monotonic()
         api = EcrApi(self._options["region"] or self._repository.region, self._options["endpoint_url"], self._deadline)
         login = Task(lambda: api.login(self._repository.account), "The ECR API", self._deadline)
-        engine = self._make_engine(self._engine_name, place)
         try:
+            engine = self._engine(self._engine_name, place)
             self._facts = engine.start()
             engine.log_in(self._keep_secret(login.result()))
         except Refused as refused:
@@ -289,8 +292,11 @@ class Probe:
             results.append(self._result(attempt))
         return results
 
-    def _make_engine(self, name: str, place: PrivatePlace) -> Engine:
-        return make(name, self._repository, place, self._deadline, self._options["ca_file"])
+    def _engine(self, name: str, place: PrivatePlace) -> Engine:
+        """The engine of this name, one for the whole run."""
+        if name not in self._engines:
+            self._engines[name] = make(name, self._repository, place, self._deadline, self._options["ca_file"])
+        return self._engines[name]
 
     def _take_away(self, place: PrivatePlace, entry: dict[str, str]) -> bool:
         """Remove from an engine what a killed run has put there."""
@@ -298,7 +304,7 @@ class Probe:
         if name not in ENGINES or not reference:
             return True
         try:
-            return self._make_engine(name, place).remove(reference)
+            return self._engine(name, place).remove(reference)
         except Fault as fault:
             return fault.kind == "engine_missing"
 

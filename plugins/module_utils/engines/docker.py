@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import Any
 
 from ..ecr.names import Repository
 from ..probe.deadline import Deadline
@@ -14,8 +15,7 @@ from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, user_name
-from .words import fault_of
+from .interface import EngineFacts, ProgramEngine, Said
 
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64}) size: \d+")
 _PULLED = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
@@ -34,8 +34,7 @@ class DockerEngine(ProgramEngine):
         self._config = os.path.join(self.home, ".docker")
         os.mkdir(self._config, 0o700)
         # With an entry in "auths", the client does not look for a credential store of the host's to use.
-        with open(os.path.join(self._config, "config.json"), "w", encoding="utf-8") as config:
-            json.dump({"auths": {repository.registry: {}}}, config)
+        place.write(os.path.join(self._config, "config.json"), json.dumps({"auths": {repository.registry: {}}}))
 
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "DOCKER_CONFIG": self._config, "DOCKER_CLI_HINTS": "false"}
@@ -47,32 +46,29 @@ class DockerEngine(ProgramEngine):
         told = _first_object(ran.lines)
         problems = [str(problem) for problem in told.get("ServerErrors") or []]
         if ran.code != 0 or problems or not told.get("ServerVersion"):
-            raise self._fault("\n".join(problems) or ran.text, "docker info")
+            raise self.fault("\n".join(problems) or ran.text, "docker info")
         status = json.dumps(told.get("DriverStatus") or [])
         store = "containerd" if _CONTAINERD in status else "classic"
         self.facts = EngineFacts(self.name, str(told["ServerVersion"]), store)
         return self.facts
 
+    def alive(self) -> bool:
+        ran = self.call("version", "--format", "{{.Server.Version}}")
+        return ran.code == 0 and not ran.late
+
     def log_in(self, login: Login) -> None:
         ran = self.call(
-            "login",
-            "--username",
-            login.user,
-            "--password-stdin",
-            self.repository.registry,
-            stdin=login.password.encode(),
-        )
-        if ran.late:
-            raise self.deadline.timed_out("docker login")
-        if ran.code != 0:
-            raise self._fault(ran.text, "docker login")
+            "login", "--username", login.user, "--password-stdin", self.repository.registry,
+            stdin=login.password.encode(), patience=self.deadline.seconds / 4,
+        )  # fmt: skip
+        self.judge_login(ran, login)
 
     def load(self, image: ProbeImage, reference: str) -> None:
         ran = self.call("load", "--quiet", stdin=image.archive(reference))
         if ran.late:
             raise self.deadline.timed_out("docker load")
         if ran.code != 0:
-            raise self._fault(ran.text, "docker load")
+            raise self.fault(ran.text, "docker load")
 
     def push(self, reference: str, patiently: bool = False) -> Said:
         ran = self.act("push", reference, patiently=patiently)
@@ -98,11 +94,8 @@ class DockerEngine(ProgramEngine):
         ran = self.call("image", "rm", reference, deadline=self.cleaning())
         return not ran.late and (ran.code == 0 or "No such image" in ran.text)
 
-    def _fault(self, text: str, step: str) -> Fault:
-        return fault_of(text, self.name, self.repository.registry, step).known(user=user_name())
 
-
-def _first_object(lines: list[str]) -> dict[str, object]:
+def _first_object(lines: list[str]) -> dict[str, Any]:
     for line in lines:
         if line.startswith("{"):
             try:

@@ -11,23 +11,26 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..ecr.names import Repository
-from ..probe.deadline import Deadline
+from ..probe.deadline import Deadline, Task
 from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..probe.program import Ran, environment, run
-from ..registry.client import Login
+from ..registry.client import Login, Registry
 from ..registry.image import ProbeImage
+from ..registry.transport import Transport
+from .words import fault_of
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _HIDES = re.compile(
     r"Retrying in \d+|\bEOF\b|unexpected end of JSON|connection reset by peer|broken pipe"
+    r"|toomanyrequests|too many requests|unexpected HTTP status: 5\d\d|failed with status: \d+"
     r"|\b403\b(?!.*(?:authorized|expired))|[Ff]orbidden",
 )
-"""Words that give no reason: a drop, an empty refusal, a retry."""
+"""Words that give no reason, or one that may have passed: a drop, an empty refusal, a retry."""
 
 
-_DAEMON_DIED = re.compile(r"error during connect|error reading from server: EOF|transport is closing")
+_DAEMON_DIED = re.compile(r"error during connect|unexpected EOF|error reading from server: EOF|transport is closing")
 
 
 class EngineFacts(NamedTuple):
@@ -127,6 +130,9 @@ class Engine:
         """Take the name, and with its last name the image, away. True when it is gone."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Put an end to what the engine keeps for this run."""
+
     def moved(self) -> tuple[int, int] | None:
         """Bytes of content sent and received so far; None where the engine does not tell."""
         return None
@@ -159,6 +165,33 @@ class ProgramEngine(Engine):
         """Options that every call begins with."""
         return []
 
+    def alive(self) -> bool:
+        """Whether the daemon behind the program still answers."""
+        return True
+
+    def judge_login(self, ran: Ran, login: Login) -> None:
+        """Take a login for what it is; where the client does not say what is wrong, ask the registry.
+
+        :raises Fault: if it did not succeed
+        """
+        if ran.code == 0 and not ran.silent and not ran.late:
+            return
+        step = f"The login by {self.name}"
+        if ran.late:
+            raise self.deadline.timed_out(step)
+        if ran.silent or hides(ran.text):
+            transport = Transport(self.deadline)
+            registry = Registry(self.repository.registry, self.repository.name, login, transport)
+            try:
+                Task(registry.ping, step, self.deadline).result()
+            finally:
+                transport.close()
+        raise self.fault(ran.text, step)
+
+    def fault(self, text: str, step: str) -> Fault:
+        """The fault that the program's words tell of."""
+        return fault_of(text, self.name, self.repository.registry, step).known(user=user_name())
+
     def said(self, ran: Ran, done: bool = True, digest: str | None = None, downloaded: bool = False) -> Said:
         """What a push or a pull came to.
 
@@ -173,8 +206,13 @@ class ProgramEngine(Engine):
             downloaded=downloaded,
             hidden=stopped or (not succeeded and hides(ran.text)),
             late=ran.late,
-            died=not stopped and not ran.late and (ran.code < 0 or bool(_DAEMON_DIED.search(ran.text))),
+            died=not ran.silent and not ran.late and self._died(ran),
         )
+
+    def _died(self, ran: Ran) -> bool:
+        if ran.code < 0 and not ran.stopped:
+            return True
+        return bool(_DAEMON_DIED.search(ran.text)) and not self.alive()
 
     def cleaning(self) -> Deadline:
         """Taking away may go on a little after the time is over, and no longer."""

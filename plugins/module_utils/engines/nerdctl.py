@@ -14,8 +14,7 @@ from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, user_name
-from .words import fault_of
+from .interface import EngineFacts, ProgramEngine, Said
 
 _VERSION = re.compile(r"version v?(\S+)")
 _DOWNLOADED = re.compile(r"layer-sha256:\S+:\s*(?:done|downloading)")
@@ -31,8 +30,7 @@ class NerdctlEngine(ProgramEngine):
         super().__init__(repository, place, deadline)
         self._config = os.path.join(self.home, ".docker")
         os.mkdir(self._config, 0o700)
-        with open(os.path.join(self._config, "config.json"), "w", encoding="utf-8") as config:
-            json.dump({"auths": {repository.registry: {}}}, config)
+        place.write(os.path.join(self._config, "config.json"), json.dumps({"auths": {repository.registry: {}}}))
         self._namespace = "policyproof-" + os.path.basename(place.path).lower().replace("_", "-")
 
     def environment(self) -> dict[str, str]:
@@ -45,31 +43,32 @@ class NerdctlEngine(ProgramEngine):
         ran = self.call("--version")
         found = _VERSION.search(ran.text)
         if ran.code != 0 or not found:
-            raise self._fault(ran.text, "nerdctl --version")
+            raise self.fault(ran.text, "nerdctl --version")
         self.facts = EngineFacts(self.name, found.group(1), "containerd")
         answers = self.call("images", "--quiet")
         if answers.late:
             raise Fault("engine_not_running", engine=self.name)
         if answers.code != 0:
-            raise self._fault(answers.text, "nerdctl images")
+            raise self.fault(answers.text, "nerdctl images")
         return self.facts
+
+    def alive(self) -> bool:
+        ran = self.call("images", "--quiet")
+        return ran.code == 0 and not ran.late
 
     def log_in(self, login: Login) -> None:
         ran = self.call(
             "login", "--username", login.user, "--password-stdin", self.repository.registry,
-            stdin=login.password.encode(),
+            stdin=login.password.encode(), patience=self.deadline.seconds / 4,
         )  # fmt: skip
-        if ran.late:
-            raise self.deadline.timed_out("nerdctl login")
-        if ran.code != 0:
-            raise self._fault(ran.text, "nerdctl login")
+        self.judge_login(ran, login)
 
     def load(self, image: ProbeImage, reference: str) -> None:
         ran = self.call("load", stdin=image.archive(reference))
         if ran.late:
             raise self.deadline.timed_out("nerdctl load")
         if ran.code != 0:
-            raise self._fault(ran.text, "nerdctl load")
+            raise self.fault(ran.text, "nerdctl load")
 
     def push(self, reference: str, patiently: bool = False) -> Said:
         ran = self.act("push", reference, patiently=patiently)
@@ -101,6 +100,3 @@ class NerdctlEngine(ProgramEngine):
     def _digest_of(self, reference: str) -> str | None:
         ran = self.call("image", "inspect", "--mode=native", "--format", "{{.Image.Target.Digest}}", reference)
         return ran.text.strip() if ran.code == 0 and ran.text.strip().startswith("sha256:") else None
-
-    def _fault(self, text: str, step: str) -> Fault:
-        return fault_of(text, self.name, self.repository.registry, step).known(user=user_name())

@@ -10,12 +10,10 @@ import shutil
 
 from ..ecr.names import Repository
 from ..probe.deadline import Deadline
-from ..probe.faults import Fault
 from ..probe.private_place import PrivatePlace
 from ..registry.client import Login
 from ..registry.image import ProbeImage
-from .interface import EngineFacts, ProgramEngine, Said, user_name
-from .words import fault_of
+from .interface import EngineFacts, ProgramEngine, Said
 
 _VERSION = re.compile(r"version (\S+)")
 _SHARED = "/var/lib/containers"
@@ -52,19 +50,16 @@ class PodmanEngine(ProgramEngine):
         ran = self.call("--version")
         found = _VERSION.search(ran.text)
         if ran.code != 0 or not found:
-            raise self._fault(ran.text, "podman --version")
+            raise self.fault(ran.text, "podman --version")
         self.facts = EngineFacts(self.name, found.group(1), "classic")
         return self.facts
 
     def log_in(self, login: Login) -> None:
         ran = self.call(
             "login", f"--authfile={self._login_file}", "--username", login.user, "--password-stdin",
-            self.repository.registry, stdin=login.password.encode(),
+            self.repository.registry, stdin=login.password.encode(), patience=self.deadline.seconds / 4,
         )  # fmt: skip
-        if ran.late:
-            raise self.deadline.timed_out("podman login")
-        if ran.code != 0:
-            raise self._fault(ran.text, "podman login")
+        self.judge_login(ran, login)
 
     def load(self, image: ProbeImage, reference: str) -> None:
         archive = os.path.join(self.home, "image.tar")
@@ -75,7 +70,7 @@ class PodmanEngine(ProgramEngine):
         if ran.late:
             raise self.deadline.timed_out("podman load")
         if ran.code != 0:
-            raise self._fault(ran.text, "podman load")
+            raise self.fault(ran.text, "podman load")
 
     def push(self, reference: str, patiently: bool = False) -> Said:
         ran = self.act("push", *self._logged_in(), f"--digestfile={self._digest_file}", reference, patiently=patiently)
@@ -89,9 +84,12 @@ class PodmanEngine(ProgramEngine):
     def has(self, reference: str) -> bool:
         return self.call("image", "exists", reference).code == 0
 
+    def close(self) -> None:
+        self.remove("")
+
     def remove(self, reference: str) -> bool:
         """The store goes with the private place; here it is emptied, so that a pull after a push fetches the layers."""
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 and os.path.exists(self._store):
             # Files of other users' inside an image belong to subordinate ids, which only Podman may delete.
             self.call("unshare", "rm", "-rf", self._store, self._run)
         for directory in (self._store, self._run):
@@ -122,6 +120,3 @@ class PodmanEngine(ProgramEngine):
     def _digest_of(self, reference: str) -> str | None:
         ran = self.call("image", "inspect", "--format", "{{.Digest}}", reference)
         return ran.text.strip() if ran.code == 0 else None
-
-    def _fault(self, text: str, step: str) -> Fault:
-        return fault_of(text, self.name, self.repository.registry, step).known(user=user_name())

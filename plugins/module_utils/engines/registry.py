@@ -53,6 +53,9 @@ class RegistryEngine(Engine):
             return Said(False, ["manifest unknown"])
         return Said(True, [f"{wanted}: digest: {pulled.digest}"], digest=pulled.digest, downloaded=True)
 
+    def close(self) -> None:
+        self.transport.close()
+
     def has(self, reference: str) -> bool:
         return reference in self._loaded
 

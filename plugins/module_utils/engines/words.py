@@ -41,6 +41,7 @@ _WORDS = {
     "digest_mismatch": (
         "verification failed for digest",
         "digest did not match",
+        r"digest \S+ does not match expected",
         "digest (?:mismatch|invalid)",
         "does not match (?:config's|the manifest|digest)",
         "mismatched? digest",

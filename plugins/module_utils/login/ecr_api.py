@@ -44,6 +44,8 @@ _NO_CREDENTIALS = re.compile(
     re.IGNORECASE,
 )
 _CONNECT_SECONDS = 10.0
+_COMMAND = {"AWS_PAGER": "", "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "3"}
+"""How the aws command is to behave: it shows no pager, and tries no longer than we do."""
 
 
 class EcrApi:
@@ -84,17 +86,17 @@ class EcrApi:
         :raises Refused: the service says that the caller may not
         :raises Fault: anything else
         """
-        wanted = {"repositoryName": repository, "layerDigests": [digest]}
+        wanted: dict[str, object] = {"repositoryName": repository, "layerDigests": [digest]}
         if account:
             wanted["registryId"] = account
         self._call("batch_check_layer_availability", "ecr:BatchCheckLayerAvailability", wanted)
 
-    def _call(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, object]:
+    def _call(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, Any]:
         if HAS_BOTOCORE:
             return self._by_botocore(operation, api_action, wanted)
         return self._by_command(operation, api_action, wanted)
 
-    def _by_botocore(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, object]:
+    def _by_botocore(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, Any]:
         try:
             client = self._client = self._client or self._make_client()
             return dict(getattr(client, operation)(**wanted))
@@ -116,7 +118,7 @@ class EcrApi:
         session = botocore.session.get_session()
         return session.create_client("ecr", region_name=self.region, endpoint_url=self.endpoint_url, config=config)
 
-    def _by_command(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, object]:
+    def _by_command(self, operation: str, api_action: str, wanted: dict[str, object]) -> dict[str, Any]:
         program = shutil.which("aws") or shutil.which("aws", path="/usr/local/bin:/usr/bin:/snap/bin")
         if not program:
             raise Fault("no_aws_client", python=sys.executable)
@@ -126,7 +128,7 @@ class EcrApi:
         if self.endpoint_url:
             argv += ["--endpoint-url", self.endpoint_url]
         argv += _options(wanted)
-        ran = run(argv, {**os.environ, "AWS_PAGER": ""}, self.deadline)
+        ran = run(argv, {**os.environ, **_COMMAND}, self.deadline)
         if ran.late:
             raise self.deadline.timed_out("The ECR API")
         if ran.code == 0:

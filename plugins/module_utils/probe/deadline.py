@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, TypeVar
+from typing import Callable, Generic, TypeVar
 
 from .faults import Fault
 
@@ -42,7 +42,7 @@ class Deadline:
         return left
 
 
-class Task:
+class Task(Generic[T]):
     """Work in a thread of its own, which is given up, not waited for, when the time is over.
 
     A resolver that does not answer can be interrupted in no other way; the process ends soon after.

@@ -10,6 +10,7 @@ run sees that it is dead, takes away what its journal names, and then its direct
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -70,10 +71,34 @@ class PrivatePlace:
         raise OSError("it vanishes again and again")
 
     def make_directory(self, name: str) -> str:
-        """A directory in the place."""
+        """A directory in the place.
+
+        :raises Fault: ``disk_full``, ``private_place``
+        """
         path = os.path.join(self.path, name)
-        os.mkdir(path, 0o700)
+        with self._faults():
+            os.mkdir(path, 0o700)
         return path
+
+    def write(self, name: str, content: str) -> None:
+        """A file in the place.
+
+        :arg name: path below the place
+        :raises Fault: ``disk_full``, ``private_place``
+        """
+        path = os.path.join(self.path, name)
+        with self._faults(), open(path + ".new", "w", encoding="utf-8") as opened:
+            opened.write(content)
+        os.replace(path + ".new", path)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise Fault("disk_full", detail=self.path) from error
+            raise Fault("private_place", detail=f"{self.path}: {error.strerror or error}") from error
 
     def note(self, **entry: str) -> None:
         """Write down, before it is done, what will have to be taken away."""
@@ -86,10 +111,7 @@ class PrivatePlace:
         self._write()
 
     def _write(self) -> None:
-        name = os.path.join(self.path, _JOURNAL)
-        with open(name + ".new", "w", encoding="utf-8") as journal:
-            json.dump(self._journal, journal)
-        os.replace(name + ".new", name)
+        self.write(_JOURNAL, json.dumps(self._journal))
 
     def remove(self) -> None:
         """Take the place away; but while its journal names something, leave that to the next run."""

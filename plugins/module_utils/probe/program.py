@@ -46,10 +46,15 @@ _SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _GRACE = 0.3
 
-try:
-    _LIBC = ctypes.CDLL(None)
-except OSError:
-    _LIBC = None
+
+def _c_library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except OSError:
+        return None
+
+
+_LIBC = _c_library()
 
 
 @dataclass

@@ -112,10 +112,15 @@ class Registry:
             if chosen is None:
                 raise Fault("garbled_answer", host=self.host)
             manifest = self._json(chosen)
-        blobs = [manifest.get("config")] + sorted(manifest.get("layers") or [], key=_size)[:1]
-        for blob in blobs:
+        layers = manifest.get("layers")
+        smallest = sorted(layers, key=_size)[:1] if isinstance(layers, list) else []
+        for blob in [manifest.get("config"), *smallest]:
             self._read_blob(_first_digest([blob], self.host))
         return Pulled(digest, True)
+
+    def ping(self) -> None:
+        """See whether the registry takes the login."""
+        self._ask("GET", self._base, expected=(200,))
 
     def resolve(self, reference: str) -> Pulled:
         """The digest of an image, nothing of it downloaded but its manifest."""
@@ -172,12 +177,13 @@ class Registry:
             return None
         expected = reference if is_digest(reference) else answer.headers.get("docker-content-digest")
         if expected and digest_of(answer.body) != expected:
+            self._json(answer)  # what is not even JSON was cut short
             raise Fault("digest_mismatch", host=self.host)
         return answer
 
     def _read_blob(self, digest: str) -> None:
         url = f"{self._here}blobs/{digest}"
-        seen = set()
+        seen: set[str] = set()
         while len(seen) < _REDIRECTS and url not in seen:
             seen.add(url)
             answer = self._ask("GET", url, expected=(200, 301, 302, 303, 307, 308), limit=_LAYER_LIMIT)

@@ -70,7 +70,7 @@ def is_fault(result: dict[str, Any], fault: str) -> None:
     assert result["denial"] is None
     assert result["completed"] is False
     for sentence in (result["error"], result["remedy"]):
-        assert not sentence[0].islower() and sentence.endswith(".") and "unknown" not in sentence, sentence
+        assert not sentence[0].islower() and sentence.endswith(".") and not sentence.endswith("unknown."), sentence
 
 
 @pytest.mark.parametrize(("name", "wish", "action", "fault", "engine"), CASES)
@@ -79,7 +79,8 @@ def test_a_fault_of_the_registry_is_an_error(
 ) -> None:
     result = attempt(bench, engine, action, fault=name, wish=wish)
     is_fault(result, fault)
-    assert result["duration_s"] < 6
+    # Podman waits by itself where it is told to come back later.
+    assert result["duration_s"] < (9 if fault == "throttled" else 6)
     assert bench.leftovers() == ""
 
 
@@ -176,8 +177,10 @@ def test_credentials_that_aws_does_not_know(bench: Bench) -> None:
 
 
 def test_a_clock_that_is_twenty_minutes_wrong(bench: Bench) -> None:
+    repository = bench.repository()
+    bench.caller("pusher")
     bench.fault("clock_skew", seconds=1200)
-    result = bench.probe("pusher", repository=bench.repository(), engine="registry", actions=["push"]).only
+    result = bench.probe("pusher", repository=repository, engine="registry", actions=["push"]).only
     is_fault(result, "clock_wrong")
 
 
