@@ -59,6 +59,7 @@ def close_gaps(blobs: Blobs) -> None:
     keep_layers(blobs)
     tell_image_sizes()
     put_images_as_ecr_does()
+    delete_images_one_request_at_a_time()
     judge_other_services()
 
 
@@ -158,6 +159,19 @@ def put_images_as_ecr_does() -> None:
             raise EcrFault(refused.code, refused.message) from refused
 
     ECRBackend.put_image = put_image
+
+
+def delete_images_one_request_at_a_time() -> None:
+    """moto deletes by position in a list that other threads are changing: perhaps somebody else's image."""
+    original = ECRBackend.batch_delete_image
+
+    @functools.wraps(original)
+    def batch_delete_image(self: ECRBackend, *arguments: Any, **named: Any) -> dict[str, Any]:
+        with images.changing:
+            answer: dict[str, Any] = original(self, *arguments, **named)
+            return answer
+
+    ECRBackend.batch_delete_image = batch_delete_image
 
 
 def judge_other_services() -> None:

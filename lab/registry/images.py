@@ -28,7 +28,8 @@ MEDIA_TYPES = (
 MAXIMUM_SIZE = 4 * 1024 * 1024
 """Longest manifest, in bytes; what the OCI specification asks registries to take."""
 
-_lock = threading.RLock()
+changing = threading.RLock()
+"""Held by whoever looks at, or changes, the images of any repository."""
 
 
 class ImageRefused(Exception):
@@ -59,7 +60,7 @@ def size_of(manifest: str) -> int | None:
 
 def find(repository: Repository, reference: str) -> Image | None:
     """An image by its tag or its digest."""
-    with _lock:
+    with changing:
         for image in repository.images:
             if reference in image.image_tags or image.get_image_digest() == reference:
                 return image
@@ -68,7 +69,7 @@ def find(repository: Repository, reference: str) -> Image | None:
 
 def tags(repository: Repository) -> list[str]:
     """Every tag, sorted."""
-    with _lock:
+    with changing:
         return sorted(tag for image in repository.images for tag in image.image_tags)
 
 
@@ -84,7 +85,7 @@ def put(repository: Repository, manifest: str, tag: str | None, media_type: str 
     if media_type not in MEDIA_TYPES or document.get("mediaType", media_type) != media_type:
         raise ImageRefused("InvalidParameterException", f"Manifest media type {media_type} is not supported.")
     digest = digest_of(manifest)
-    with _lock:
+    with changing:
         _check_parts(repository, document)
         image = find(repository, digest)
         holder = find(repository, tag) if tag else None
@@ -116,7 +117,7 @@ def immutable(repository: Repository, tag: str) -> bool:
 
 def delete(repository: Repository, reference: str) -> bool:
     """Delete an image by its digest, or take a tag away; an image without tags goes with its last one."""
-    with _lock:
+    with changing:
         image = find(repository, reference)
         if image is None:
             return False

@@ -47,6 +47,7 @@ REPLACED = (
     (ECRBackend, "set_repository_policy"),
     (ECRBackend, "complete_layer_upload"),
     (ECRBackend, "put_image"),
+    (ECRBackend, "batch_delete_image"),
     (ECRBackend, "create_repository"),
     (ECRBackend, "delete_lifecycle_policy"),
     (ECRBackend, "delete_repository"),

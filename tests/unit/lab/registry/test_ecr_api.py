@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from ansible_collections.policyproof.ecr.lab.registry import images
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 if TYPE_CHECKING:
     from .conftest import LabOfEcr
@@ -106,6 +107,13 @@ def test_images_are_deleted_through_the_api(lab: LabOfEcr) -> None:
     assert registry("GET", f"/v2/{REPOSITORY}/manifests/probe-2").status == 200
     ecr.delete_repository(repositoryName=REPOSITORY, force=True)
     assert registry("GET", f"/v2/{REPOSITORY}/manifests/probe-2").error[0] == "NAME_UNKNOWN"
+
+
+def test_nothing_is_deleted_while_somebody_changes_the_images(lab: LabOfEcr) -> None:
+    lab.registry().push("probe-1")
+    impatient = lab.client("ecr", patience=0.3)
+    with images.changing, pytest.raises(ReadTimeoutError):
+        impatient.batch_delete_image(repositoryName=REPOSITORY, imageIds=[{"imageTag": "probe-1"}])
 
 
 # Signatures
