@@ -24,13 +24,8 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - policyproof.ecr._attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - policyproof.ecr._attributes.action_group
+  - policyproof.ecr._attributes.read_only
 seealso:
   - name: DescribeInstanceInformation
     description: The API action behind it.
