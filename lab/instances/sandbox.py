@@ -130,7 +130,7 @@ class Sandbox:
         return int(report["pid"])
 
     def _end(self, number: signal.Signals, timeout: float) -> None:
-        """Send process 1 a signal; return when the instance has ended. Closing its input ends it where that does not."""
+        """Send process 1 a signal; return when the instance has ended. Closing its input is the last resort."""
         with self._lock:
             holder = self._holder
             if holder is None:
