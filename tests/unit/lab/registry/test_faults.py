@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
 import time
 import urllib.error
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -309,3 +311,8 @@ def test_faults_are_listed_and_replaced_and_switched_off_by_caller(lab: LabOfEcr
     ]
     assert [switch["fault"] for switch in lab.control("DELETE", "?caller=one")["on"]] == ["reset"]
     assert lab.control("DELETE")["on"] == []
+
+
+def test_the_documentation_names_every_fault() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "lab-faults.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z_0-9]+)` \| .* \| .*\|$", text, re.MULTILINE) == list(KINDS)
