@@ -353,7 +353,7 @@ def effect(layers, request):
     return PolicySet(**layers).decide(principal, action, resource, HERE, context).effect
 
 
-EXAMPLES = int(os.environ.get("POLICYPROOF_EXAMPLES", "90"))
+EXAMPLES = int(os.environ.get("POLICYPROOF_EXAMPLES", "45"))
 """How many examples to try; more of them take longer than a quick test may."""
 
 thorough = settings(max_examples=EXAMPLES, deadline=None)
