@@ -112,5 +112,5 @@ $(STAMPS)/collection: $(STAMPS)/requirements
 
 # Connections find it on the PATH, as they would AWS's own.
 $(VENV)/bin/session-manager-plugin: Makefile | $(STAMPS)/requirements
-	printf '#!/bin/sh\nexec %s %s "$$@"\n' '$(abspath $(PYTHON))' '$(CURDIR)/lab/session_manager/plugin.py' >$@
+	printf '#!/bin/sh\nexec %s -I -S %s "$$@"\n' '$(abspath $(PYTHON))' '$(CURDIR)/lab/session_manager/plugin.py' >$@
 	chmod 755 $@
