@@ -37,6 +37,7 @@ FIXES: tuple[Callable[[Settings], None], ...] = (
     stacks.handle_one_request_at_a_time,
     stacks.tell_events_by_request,
     stacks.list_what_exists,
+    stacks.tell_parameters_as_given,
     stacks.settle_failed_creations,
     stacks.settle_failed_updates,
     stacks.settle_failed_deletions,

@@ -55,6 +55,25 @@ def list_what_exists(settings: Settings) -> None:
     models.Stack.stack_resources = property(stack_resources)
 
 
+def tell_parameters_as_given(settings: Settings) -> None:
+    """The value of a list is told as Python writes it, and that of an SSM parameter's name as what it stands for."""
+    models.Stack.parameter_list = property(_parameter_list)
+
+
+def _parameter_list(stack: Any) -> list[dict[str, Any]]:
+    resources = stack.resource_map
+    declared = stack.template_dict.get("Parameters", {})
+    told = []
+    for name, resolved in resources.resolved_parameters.items():
+        given = str(resources.input_parameters.get(name, declared[name].get("Default")))
+        hidden = name in resources.no_echo_parameter_keys
+        parameter = {"ParameterKey": name, "ParameterValue": "****" if hidden else given}
+        if declared[name]["Type"].startswith("AWS::SSM::Parameter::"):
+            parameter["ResolvedValue"] = resolved
+        told.append(parameter)
+    return told
+
+
 def settle_failed_creations(settings: Settings) -> None:
     """A stack that cannot be created stays CREATE_IN_PROGRESS, whatever OnFailure says. Its outputs make it anew."""
     models.Stack.outputs = property(_unless_broken(models.Stack.outputs.fget, None))

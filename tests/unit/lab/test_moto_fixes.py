@@ -559,6 +559,23 @@ def listed_resources(aws: Any) -> Any:
     return [each["LogicalResourceId"] for each in listed]
 
 
+IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+
+
+@scenario("stacks.tell_parameters_as_given", {"List": "a,b", "Empty": "", "Secret": "****", "Image": (IMAGE, "ami-")})
+def parameters(aws: Any) -> Any:
+    declared = {
+        "List": {"Type": "CommaDelimitedList"},
+        "Empty": {"Type": "CommaDelimitedList", "Default": ""},
+        "Secret": {"Type": "String", "NoEcho": True},
+        "Image": {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>", "Default": IMAGE},
+    }
+    aws.create("parameters", template({"Queue": QUEUE}, Parameters=declared), {"List": "a,b", "Secret": "s"})
+    told = {each["ParameterKey"]: each for each in aws.stack("parameters")["Parameters"]}
+    resolved = told["Image"]["ParameterValue"], told["Image"]["ResolvedValue"][:4]
+    return {**{name: each["ParameterValue"] for name, each in told.items()}, "Image": resolved}
+
+
 @scenario(
     "stacks.settle_failed_creations", ["CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE", "DELETE_COMPLETE"]
 )
