@@ -67,6 +67,17 @@ options:
     type: str
     choices: [auto, docker, podman, nerdctl, registry]
     default: auto
+  login:
+    description:
+      - Whose login the engine uses.
+      - V(private) is one that the module makes for the attempt, with a token of the ECR API, and removes again.
+        Neither the credential helpers nor the configuration of the host are used or changed.
+      - V(host) is what the user has on the host, such as the Amazon ECR credential helper. The module then makes no
+        login and changes none. It still asks the ECR API for a token when the registry has to be asked itself.
+      - Without an engine the login is always V(private).
+    type: str
+    choices: [private, host]
+    default: private
   timeout:
     description:
       - Seconds that the whole may take.
@@ -117,6 +128,24 @@ EXAMPLES = r"""
     engine: docker
     timeout: 30
   become: true
+
+- name: Attempt with Podman, which needs no root
+  policyproof.ecr.access_probe:
+    repository: 123456789012.dkr.ecr.us-east-1.amazonaws.com/fa-085
+    actions: [push]
+    engine: podman
+
+- name: Attempt with containerd, as root
+  policyproof.ecr.access_probe:
+    repository: 123456789012.dkr.ecr.us-east-1.amazonaws.com/fa-085
+    engine: nerdctl
+  become: true
+
+- name: Attempt with the login that the host's credential helper makes
+  policyproof.ecr.access_probe:
+    repository: 123456789012.dkr.ecr.us-east-1.amazonaws.com/fa-085
+    engine: docker
+    login: host
 
 - name: Attempt from a host without a container engine
   policyproof.ecr.access_probe:
@@ -216,7 +245,7 @@ import signal
 import sys
 import time
 import uuid
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.policyproof.ecr.plugins.module_utils.ecr.names import (
@@ -228,7 +257,11 @@ from ansible_collections.policyproof.ecr.plugins.module_utils.ecr.names import (
 )
 from ansible_collections.policyproof.ecr.plugins.module_utils.engines.attempt import Attempt, Attempts
 from ansible_collections.policyproof.ecr.plugins.module_utils.engines.choice import ENGINES, choose, make
-from ansible_collections.policyproof.ecr.plugins.module_utils.engines.interface import Engine, EngineFacts
+from ansible_collections.policyproof.ecr.plugins.module_utils.engines.interface import (
+    Engine,
+    EngineFacts,
+    ProgramEngine,
+)
 from ansible_collections.policyproof.ecr.plugins.module_utils.login.ecr_api import EcrApi
 from ansible_collections.policyproof.ecr.plugins.module_utils.probe.deadline import Deadline, Task
 from ansible_collections.policyproof.ecr.plugins.module_utils.probe.faults import Fault, Refused
@@ -236,6 +269,32 @@ from ansible_collections.policyproof.ecr.plugins.module_utils.probe.private_plac
 from ansible_collections.policyproof.ecr.plugins.module_utils.registry.client import Login
 
 TAG_PREFIX = "probe-"
+
+
+class Token:
+    """The registry's login: asked for once, and where it can be, while the engine is made ready."""
+
+    def __init__(self, ask: Callable[[], Login], deadline: Deadline, keep_secret: Callable[[Login], None]) -> None:
+        self._ask = ask
+        self._deadline = deadline
+        self._keep_secret = keep_secret
+        self._task: Task[Login] | None = None
+
+    def begin(self) -> None:
+        """Ask, without waiting for the answer."""
+        self._task = self._task or Task(self._ask, "The ECR API", self._deadline)
+
+    def get(self) -> Login:
+        """The login.
+
+        :raises Refused: the service says that the caller may have none
+        :raises Fault: anything else
+        """
+        self.begin()
+        assert self._task is not None
+        login = self._task.result()
+        self._keep_secret(login)
+        return login
 
 
 class Probe:
@@ -248,6 +307,7 @@ class Probe:
         self._deadline = Deadline(self._options["timeout"])
         self._engines: dict[str, Engine] = {}
         self._engine_name = choose(self._options["engine"])
+        self._host_login = self._options["login"] == "host" and self._engine_name != "registry"
         self._facts = EngineFacts(self._engine_name, None, "classic")
 
     def run(self) -> list[dict[str, Any]]:
@@ -267,19 +327,22 @@ class Probe:
     def _attempt_all(self, place: PrivatePlace) -> list[dict[str, Any]]:
         begin = time.monotonic()
         api = EcrApi(self._options["region"] or self._repository.region, self._options["endpoint_url"], self._deadline)
-        login = Task(lambda: api.login(self._repository.account), "The ECR API", self._deadline)
+        token = Token(lambda: api.login(self._repository.account), self._deadline, self._keep_secret)
+        if not self._host_login:
+            token.begin()
         try:
             engine = self._engine(self._engine_name, place)
+            if self._host_login and isinstance(engine, ProgramEngine):
+                engine.use_host_login()
             self._facts = engine.start()
-            engine.log_in(self._keep_secret(login.result()))
+            if not self._host_login:
+                engine.log_in(token.get())
         except Refused as refused:
             return self._all_alike(Attempt("", "", outcome="denied", denial=refused.denial), begin)
         except Fault as fault:
             fault.known(engine=self._engine_name, host=self._repository.registry)
             return self._all_alike(Attempt("", "", fault=fault), begin)
-        attempts = Attempts(
-            engine, self._repository, place, self._deadline, login.result, api, self._options["ca_file"]
-        )
+        attempts = Attempts(engine, self._repository, place, self._deadline, token.get, api, self._options["ca_file"])
         results = []
         pushed: str | None = None
         for action in self._options["actions"]:
@@ -308,9 +371,8 @@ class Probe:
         except Fault as fault:
             return fault.kind == "engine_missing"
 
-    def _keep_secret(self, login: Login) -> Login:
+    def _keep_secret(self, login: Login) -> None:
         self._module.no_log_values.add(login.password)
-        return login
 
     def _all_alike(self, attempt: Attempt, begin: float | None = None) -> list[dict[str, Any]]:
         """The same result for every action: nothing could be attempted."""
@@ -378,6 +440,7 @@ def main() -> None:
             "actions": {"type": "list", "elements": "str", "choices": ["push", "pull"], "default": ["push", "pull"]},
             "tag": {"type": "str"},
             "engine": {"type": "str", "choices": ["auto", *ENGINES], "default": "auto"},
+            "login": {"type": "str", "choices": ["private", "host"], "default": "private"},
             "timeout": {"type": "float", "default": 60},
             "region": {"type": "str", "aliases": ["aws_region"]},
             "endpoint_url": {"type": "str", "aliases": ["aws_endpoint_url"]},

@@ -37,7 +37,8 @@ class DockerEngine(ProgramEngine):
         place.write(os.path.join(self._config, "config.json"), json.dumps({"auths": {repository.registry: {}}}))
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), "DOCKER_CONFIG": self._config, "DOCKER_CLI_HINTS": "false"}
+        made = {**super().environment(), "DOCKER_CLI_HINTS": "false"}
+        return made if self.host_login else {**made, "DOCKER_CONFIG": self._config}
 
     def start(self) -> EngineFacts:
         ran = self.call("info", "--format", "{{json .}}")

@@ -156,10 +156,15 @@ class ProgramEngine(Engine):
     def __init__(self, repository: Repository, place: PrivatePlace, deadline: Deadline) -> None:
         super().__init__(repository, place, deadline)
         self.home = place.make_directory(f"{self.name}-home")
+        self.host_login = False
 
     def environment(self) -> dict[str, str]:
-        """What the program finds around it: a home of its own, and no credentials."""
-        return environment(self.home)
+        """What the program finds around it: a home of its own and no credentials, or the host's as they are."""
+        return dict(os.environ) if self.host_login else environment(self.home)
+
+    def use_host_login(self) -> None:
+        """Use the login and the credential helpers that the user of this host has, instead of one of our own."""
+        self.host_login = True
 
     def arguments(self) -> list[str]:
         """Options that every call begins with."""

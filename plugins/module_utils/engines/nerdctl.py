@@ -34,7 +34,8 @@ class NerdctlEngine(ProgramEngine):
         self._namespace = "policyproof-" + os.path.basename(place.path).lower().replace("_", "-")
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), "DOCKER_CONFIG": self._config, "TMPDIR": self.home}
+        made = {**super().environment(), "TMPDIR": self.home}
+        return made if self.host_login else {**made, "DOCKER_CONFIG": self._config}
 
     def arguments(self) -> list[str]:
         return [f"--namespace={self._namespace}"]

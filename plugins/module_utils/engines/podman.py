@@ -108,7 +108,7 @@ class PodmanEngine(ProgramEngine):
         return False
 
     def _logged_in(self) -> list[str]:
-        return [f"--authfile={self._login_file}"]
+        return [] if self.host_login else [f"--authfile={self._login_file}"]
 
     def _read_digest(self) -> str | None:
         try:

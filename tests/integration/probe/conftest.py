@@ -224,7 +224,8 @@ class Bench:
     def stop_docker(self) -> None:
         """End Docker Engine and all of its processes."""
         self.shell(
-            "pid=$(cat /var/run/docker.pid) && kill $pid; for i in $(seq 100); do [ -e /proc/$pid ] || exit 0; sleep .1; done"
+            "pid=$(cat /var/run/docker.pid) && kill $pid; "
+            "for i in $(seq 100); do [ -e /proc/$pid ] || exit 0; sleep .1; done"
         )
 
     def start_probe(
@@ -239,7 +240,7 @@ class Bench:
         process = subprocess.Popen(
             self.inside([*identity, "/usr/bin/python3", str(MODULE)]),
             env=self.environment(
-                caller, PYTHONPATH=str(self.packages), PYTHONDONTWRITEBYTECODE="1", **(environment or {})
+                caller, **{"PYTHONPATH": str(self.packages), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -109,7 +109,8 @@ def test_the_token_shows_nowhere(bench: Bench, tmp_path: Path, engine: str) -> N
         bench.inside(
             [
                 "grep", "-rlF", "-f", "/dev/stdin", "--exclude-dir=spy", "--exclude-dir=overlay2",
-                "/run", "/tmp", "/root", "/var/log", "/var/tmp", "/var/lib/docker", "/var/lib/containers", "/srv", "/home",
+                "/run", "/tmp", "/root", "/home", "/srv",
+                "/var/log", "/var/tmp", "/var/lib/docker", "/var/lib/containers",
             ]
         ),
         stdin=patterns.open(),
@@ -222,7 +223,7 @@ def test_an_image_that_was_there_before_stays(bench: Bench) -> None:
 def test_the_hosts_own_configuration_is_neither_used_nor_changed(bench: Bench) -> None:
     own = '{"credsStore": "none-such", "auths": {}, "HttpHeaders": {"X-Mine": "yes"}}'
     bench.shell(
-        f"mkdir -p /root/.docker && echo '{own}' > /root/.docker/config.json && touch -d 2020-01-01 /root/.docker/config.json"
+        f"mkdir -p /root/.docker && cd /root/.docker && echo '{own}' > config.json && touch -d 2020-01-01 config.json"
     )
     try:
         for engine in ("docker", "podman"):

@@ -73,7 +73,7 @@ def test_a_refusal_that_the_registry_hides_from_docker_is_heard_in_a_second(benc
     push = bench.probe("pusher", repository=repository, engine=engine, actions=["push"]).only
     assert push["outcome"] == "denied", push
     assert push["denial"]["policy_type"] == "resource-based policy"
-    # Podman is refused on HEAD, which only the ECR API can explain: on this instance by the aws command, which is slow.
+    # Podman is refused on HEAD, which only the ECR API can explain.
     assert push["duration_s"] < (1 if engine != "podman" else 2.5)
 
 
