@@ -31,7 +31,7 @@ def context_of(given: Mapping[str, Any]) -> dict[str, Values]:
     """
     context: dict[str, Values] = {}
     for key, value in given.items():
-        if type(value) is str:
+        if isinstance(value, str):
             context[key.lower()] = value
         elif isinstance(value, (list, tuple, set, frozenset)):
             several = tuple(_text(key, item) for item in value if item is not None)
@@ -44,7 +44,7 @@ def context_of(given: Mapping[str, Any]) -> dict[str, Values]:
 
 def _text(key: str, value: object) -> str:
     if isinstance(value, str):
-        return str(value)
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):

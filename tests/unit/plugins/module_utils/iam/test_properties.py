@@ -58,22 +58,20 @@ def like(pattern, text):
     return glob(pattern, text.replace("*", "\ue000").replace("?", "\ue001"))
 
 
-def resource_like(pattern, text):
-    """Stars at the end of a segment cross colons: try every number of segments that they may stand for."""
-    parts = pattern.split(":", 5)
-    texts = text.split(":", 5)
-    if len(parts) == 1:
-        return like(parts[0], text) if parts[0].endswith("*") else len(texts) == 1 and like(parts[0], text)
-    if not parts[0].endswith("*"):
-        return like(parts[0], texts[0]) and len(texts) > 1 and rest_like(parts[1:], texts[1:])
-    return any(
-        like(parts[0], ":".join(texts[:count])) and rest_like(parts[1:], texts[count:])
-        for count in range(1, len(texts))
-    )
-
-
-def rest_like(parts, texts):
-    return bool(texts) and resource_like(":".join(parts), ":".join(texts))
+def resource_like(pattern, text, segment=1):
+    """Segment by segment; a star at the end of one may go on to any later colon, or to the end."""
+    if segment == 6:
+        return like(pattern, text)
+    part, colon, rest = pattern.partition(":")
+    first, more, others = text.partition(":")
+    if not like(part, first):
+        return False
+    if not colon:
+        return not more or part.endswith("*")
+    if not part.endswith("*"):
+        return bool(more) and resource_like(rest, others, segment + 1)
+    ends = [place for place, character in enumerate(text) if character == ":"]
+    return any(resource_like(rest, text[end + 1 :], segment + 1) for end in ends)
 
 
 def seconds(text):
