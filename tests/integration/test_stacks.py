@@ -39,12 +39,10 @@ class Run:
         results = json.loads(finished.stdout[finished.stdout.index("{\n") :])
         self.changed = results["stats"]["localhost"]["changed"]
         tasks = [task for play in results["plays"] for task in play["tasks"]]
-        self.messages = [task["hosts"]["localhost"].get("msg", "") for task in tasks if "localhost" in task["hosts"]]
-
-    @property
-    def message(self) -> str:
-        """What the last task said."""
-        return self.messages[-1]
+        outcomes = [task["hosts"]["localhost"] for task in tasks if "localhost" in task["hosts"]]
+        failures = [outcome.get("msg", "") for outcome in outcomes if outcome.get("failed")]
+        # What the last task that failed said; empty if none did.
+        self.message: str = failures[-1] if failures else ""
 
 
 class Account:
@@ -195,6 +193,7 @@ def test_a_stack_that_fails_is_explained_and_made_the_next_time(vacant: Account)
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
     iam.create_role(RoleName="fa-085-instance2", AssumeRolePolicyDocument=json.dumps(trust))
     failed = vacant.playbook("policyproof.ecr.deploy")
+    iam.delete_role(RoleName="fa-085-instance2")
     assert failed.status != 0
     assert failed.message.startswith("Stack fa-085-principal-instance2: Stack create failed")
     assert "Role with name fa-085-instance2 already exists" in failed.message
@@ -202,7 +201,6 @@ def test_a_stack_that_fails_is_explained_and_made_the_next_time(vacant: Account)
     # A run that was killed: a stack that says nothing but that it failed.
     vacant.aws.create(PRINCIPAL + "instance2", BROKEN, Tags=TAGS)
     assert vacant.stacks()[PRINCIPAL + "instance2"] == "ROLLBACK_COMPLETE"
-    iam.delete_role(RoleName="fa-085-instance2")
     looked = vacant.playbook("policyproof.ecr.deploy", "--check")
     assert looked.status == 0
     assert vacant.playbook("policyproof.ecr.deploy").status == 0
