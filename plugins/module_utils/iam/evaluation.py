@@ -293,11 +293,12 @@ class _Case:
         self._applying = _applying(caller, resource)
         reach = _Reach(caller, resource, plan.boundary is not None)
         scps = plan.scps if SCP in self._applying else []
+        rcps = plan.rcps if RCP in self._applying else []
         identity = plan.identity if IDENTITY in self._applying else ()
         boundary = plan.boundary if BOUNDARY in self._applying else None
         session = plan.session if SESSION in self._applying else None
         own = plan.resource or () if RESOURCE in self._applying else ()
-        layers = [*plan.rcps, *scps, plan.vpc_endpoint or (), own, identity, boundary or (), session or ()]
+        layers = [*rcps, *scps, plan.vpc_endpoint or (), own, identity, boundary or (), session or ()]
         self._denies = _until_certain(entry for layer in layers for entry in reach.entries(layer, allow=False))
         gates = [(SCP, level) for level in scps]
         if plan.vpc_endpoint is not None:
@@ -444,12 +445,15 @@ def _until_certain(entries: Iterable[Entry]) -> list[Entry]:
 def _applying(caller: Caller, resource: str) -> frozenset[str]:
     """The types of policy that apply to a caller and a resource.
 
-    Root users, services and the like have no identity-based policies. Who has no account is under no SCP. A request
-    that names no resource meets no resource-based policy.
+    Root users, services and the like have no identity-based policies. Who has no account is under no SCP. SCPs and RCPs
+    do not affect service-linked roles (AWS Organizations User Guide, "Service control policies" and "Resource control
+    policies"). A request that names no resource meets no resource-based policy.
     """
-    types = {RCP, VPC_ENDPOINT}
-    if caller.account is not None:
-        types.add(SCP)
+    types = {VPC_ENDPOINT}
+    if not caller.is_service_linked:
+        types.add(RCP)
+        if caller.account is not None:
+            types.add(SCP)
     if caller.kind in ("role", "user", "federated-user"):
         types.update((IDENTITY, BOUNDARY, SESSION))
     if resource != "*":

@@ -50,6 +50,11 @@ class Caller:
     role_name: str | None = None
     provider: str | None = None
 
+    @property
+    def is_service_linked(self) -> bool:
+        """Whether this is a service-linked role, or a session of one whose path is known."""
+        return self.kind == "role" and ":role/aws-service-role/" in (self.behind or "")
+
 
 def caller_of(principal: str, context: Context) -> Caller:
     """Tell who calls.

@@ -46,6 +46,19 @@ def test_of_several_denies_the_first_type_in_the_documented_order_is_told(decide
         assert decide(**everything).policy_type == policy_type
 
 
+LINKED = f"arn:aws:iam::{HERE}:role/aws-service-role/ecr.amazonaws.com/AWSServiceRoleForECR"
+LINKED_SESSION = f"arn:aws:sts::{HERE}:assumed-role/AWSServiceRoleForECR/session"
+
+
+@pytest.mark.parametrize("layers", [{"scps": [[ALLOW, DENY]]}, {"scps": [[]]}, {"rcps": [[for_all(DENY)]]}])
+@pytest.mark.parametrize("principal", [LINKED, LINKED_SESSION])
+def test_organization_policies_do_not_affect_service_linked_roles(decide, layers, principal):
+    context = {"aws:PrincipalArn": LINKED}
+    assert decide(identity=[ALLOW], principal=principal, context=context, **layers).effect == "allow"
+    assert decide(identity=[ALLOW], **layers).effect != "allow"
+    assert decide(identity=[ALLOW, DENY], principal=principal, context=context, **layers).effect == "explicit_deny"
+
+
 @pytest.mark.parametrize(
     ("layers", "policy_type"),
     [
