@@ -8,16 +8,17 @@ uploads, which is what the tutorial's author saw; so the plain push takes its fi
 
 from __future__ import annotations
 
+import contextlib
+import io
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.policyproof.ecr.tests.integration.probe.conftest import PULL, PUSH, Bench
+from ansible_collections.policyproof.ecr.tests.integration.probe.conftest import PULL, PUSH, Bench, Outcome
 
-ROUNDS = 5
+ROUNDS = 3
 ENGINES = ("docker", "podman", "registry")
-BYTES = 4096
 
 
 def plain(bench: Bench, caller: str, repository: str, command: str) -> tuple[float, str]:
@@ -30,9 +31,15 @@ def plain(bench: Bench, caller: str, repository: str, command: str) -> tuple[flo
     return time.monotonic() - begin, said.strip().splitlines()[-1]
 
 
+def quietly(bench: Bench, caller: str, **options: object) -> Outcome:
+    """Run the probe; what it returns is for tests to print, not for this."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return bench.probe(caller, **options)
+
+
 def probed(bench: Bench, caller: str, **options: object) -> tuple[float, float, str, int | None]:
     """Median seconds of attempts and of whole runs of the module, the outcome, and the content moved."""
-    runs = [bench.probe(caller, **options) for _ in range(ROUNDS)]
+    runs = [quietly(bench, caller, **options) for _ in range(ROUNDS)]
     results = [run.only for run in runs]
     denial = results[0]["denial"]
     moved = results[0]["bytes_sent"]
@@ -54,7 +61,7 @@ def measure(bench: Bench) -> None:
     """Print the table."""
     open_repository = bench.repository()
     closed = bench.repository(deny={"outsider": PUSH + PULL})
-    image = bench.probe("insider", repository=closed, engine="registry", actions=["push"]).only["tag"]
+    image = quietly(bench, "insider", repository=closed, engine="registry", actions=["push"]).only["tag"]
     bench.fault("hidden_refusal", caller="outsider")
     print(f"{'what':<34} {'attempt':>8}  {'module':>9}  bytes  outcome")
     tar = "tar -C /etc -c hostname | docker import - " + f"{closed}:plain >/dev/null"
@@ -68,7 +75,7 @@ def measure(bench: Bench) -> None:
         for action, tag in (("push", {}), ("pull", {"tag": image})):
             options = {"engine": engine, "actions": [action], **tag}
             show(f"{engine} {action}, denied, probed", *probed(bench, "outsider", repository=closed, **options))
-    pushed = bench.probe("insider", repository=open_repository, engine="registry", actions=["push"]).only["tag"]
+    pushed = quietly(bench, "insider", repository=open_repository, engine="registry", actions=["push"]).only["tag"]
     for engine in ENGINES:
         for action, tag in (("push", {}), ("pull", {"tag": pushed})):
             options = {"engine": engine, "actions": [action], **tag}

@@ -22,6 +22,7 @@ _WORDS = {
     ),
     "credential_store": (
         "error storing credentials",
+        "error getting credentials",
         "error saving credentials",
         "storing credentials",
         r"docker-credential-\S+.*(?:not found|exit status)",

@@ -67,7 +67,7 @@ FAULTS = {
     ),
     "refusal_unconfirmed": FaultKind(
         "{engine} was refused without a reason, but the registry, asked itself, would have allowed it.",
-        "Look for what stands between {engine} and {host}: a proxy, a mirror, an authorization plugin.",
+        "Look for what stands between {engine} and {host}: its login, a proxy, a mirror, an authorization plugin.",
     ),
     "garbled_answer": FaultKind(
         "{host} sent an answer that ends too early or is no JSON.",

@@ -52,7 +52,10 @@ def test_who_is_logged_in_by_a_helper_is_denied_all_the_same(bench: Bench, helpe
 def test_nobody_logged_in_is_an_error_and_no_denial(bench: Bench, engine: str, action: str) -> None:
     options = {"engine": engine, "login": "host", "actions": [action], "tag": "probe-x"}
     result = bench.probe("pusher", repository=bench.repository(), **options).only
-    assert (result["outcome"], result["fault"], result["denial"]) == ("error", "not_logged_in", None), f"{result}"
+    assert (result["outcome"], result["denial"]) == ("error", None), f"{result}"
+    # To a name in 127.0.0.0/8, Docker's pull goes on over plain HTTP, and drops what it heard of the login.
+    heard = "refusal_unconfirmed" if (engine, action) == ("docker", "pull") else "not_logged_in"
+    assert result["fault"] == heard, f"{result}"
 
 
 def test_a_store_that_cannot_store(bench: Bench) -> None:

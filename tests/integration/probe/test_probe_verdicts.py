@@ -93,7 +93,8 @@ def test_skopeo_sees_what_was_pushed(bench: Bench, engine: str) -> None:
     seen = bench.shell(
         "aws ecr get-login-password | skopeo login --authfile /tmp/witness.json --username AWS --password-stdin "
         f"{repository.partition('/')[0]} >/dev/null && "
-        f"skopeo inspect --authfile /tmp/witness.json --format '{{{{.Digest}}}}' docker://{repository}:{pushed['tag']}; "
+        "skopeo inspect --authfile /tmp/witness.json --format '{{.Digest}}' "
+        f"docker://{repository}:{pushed['tag']}; "
         "rm -f /tmp/witness.json",
         caller="puller",
     )
