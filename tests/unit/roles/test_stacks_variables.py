@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROLE = Path(__file__).parents[3] / "roles" / "stacks"
 ACCOUNT = "123456789012"
 IAM = f"arn:aws:iam::{ACCOUNT}"
-init_plugin_loader()
 
 
 def variable(name: str, **variables: Any) -> Any:
