@@ -242,7 +242,6 @@ msg:
 """
 
 import signal
-import sys
 import time
 import uuid
 from typing import Any, Callable
@@ -269,6 +268,7 @@ from ansible_collections.policyproof.ecr.plugins.module_utils.probe.private_plac
 from ansible_collections.policyproof.ecr.plugins.module_utils.registry.client import Login
 
 TAG_PREFIX = "probe-"
+ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Token:
@@ -428,9 +428,15 @@ def check_options(options: dict[str, Any]) -> Repository:
     return repository
 
 
+class ToldToEnd(BaseException):
+    """A signal asks the module to end: it does so when it has taken everything away."""
+
+
 def leave(_signal: int, _frame: Any) -> None:
     """Being told to end is no reason to leave things lying about."""
-    sys.exit(1)
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise ToldToEnd
 
 
 def main() -> None:
@@ -457,9 +463,12 @@ def main() -> None:
     if module.check_mode:
         would = f"Check mode: attempted nothing. Would attempt {', '.join(actions)} at {repository}."
         module.exit_json(changed="push" in actions, results=[], duration_s=0.0, msg=would)
-    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for ending in ENDINGS:
         signal.signal(ending, leave)
-    results = Probe(module, repository).run()
+    try:
+        results = Probe(module, repository).run()
+    except ToldToEnd:
+        module.fail_json(msg="The attempt was told to end before it was over. What it had put on this host is removed.")
     changed = any(result["action"] == "push" and result["outcome"] == "allowed" for result in results)
     module.exit_json(changed=changed, results=results, duration_s=round(time.monotonic() - begin, 3))
 

@@ -131,7 +131,7 @@ def test_a_tag_that_may_not_be_moved(bench: Bench, engine: str) -> None:
     repository = bench.repository(imageTagMutability="IMMUTABLE")
     first, second = (
         bench.probe("pusher", repository=repository, engine=engine, actions=["push"], tag="probe-same").only
-        for _ in range(2)
+        for _turn in range(2)
     )
     assert first["outcome"] == "allowed"
     is_fault(second, "tag_immutable")

@@ -167,7 +167,8 @@ def test_a_run_that_is_told_to_end_cleans_up_itself(bench: Bench, ending: signal
         assert time.monotonic() < until
         time.sleep(0.1)
     bench.shell(f"kill -{int(ending)} $(ps -eo pid,args | awk '/[a]ccess_probe.py/ {{print $1}}')")
-    process.communicate(timeout=10)
+    out, _err = process.communicate(timeout=10)
+    assert json.loads(out)["failed"] is True
     assert bench.leftovers() == ""
 
 
@@ -175,7 +176,7 @@ def test_a_run_that_is_told_to_end_cleans_up_itself(bench: Bench, ending: signal
 def test_ten_at_once(bench: Bench, engine: str) -> None:
     repository = bench.repository()
     begin = time.monotonic()
-    processes = [bench.start_probe("pusher", repository=repository, engine=engine) for _ in range(10)]
+    processes = [bench.start_probe("pusher", repository=repository, engine=engine) for _turn in range(10)]
     ran = [bench.finish(process, begin) for process in processes]
     outcomes = [result["outcome"] for one in ran for result in one.returned["results"]]
     assert outcomes == ["allowed"] * 20
@@ -188,7 +189,7 @@ def test_ten_pulls_of_one_image_at_once(bench: Bench) -> None:
     pushed = bench.probe("pusher", repository=repository, engine="docker", actions=["push"]).only
     options = {"repository": repository, "engine": "docker", "actions": ["pull"], "tag": pushed["tag"]}
     begin = time.monotonic()
-    processes = [bench.start_probe("puller", **options) for _ in range(10)]
+    processes = [bench.start_probe("puller", **options) for _turn in range(10)]
     for process in processes:
         pull = bench.finish(process, begin).only
         assert (pull["outcome"], pull["completed"], pull["digest"]) == ("allowed", True, pushed["digest"])
