@@ -1,6 +1,8 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How fast the evaluator decides, and how little it minds statements that do not matter: ``python benchmarks/evaluator.py``.
+"""How fast the evaluator decides, and how little it minds statements that do not matter.
+
+Run it with ``python benchmarks/evaluator.py``.
 
 One core, processor time. The tutorial's policies: four principals by eleven API actions.
 """
@@ -94,7 +96,7 @@ def irrelevant(count: int) -> Document:
 def rate(run: Callable[[], int], seconds: float) -> float:
     """Decisions a second of processor time: the best of five spells, since others only ever make it slower."""
     spells = []
-    for _ in range(5):
+    for _turn in range(5):
         count, start = 0, time.process_time()
         while (elapsed := time.process_time() - start) < seconds / 5:
             count += run()
@@ -129,7 +131,7 @@ def never_seen(policies: PolicySet, asked: list[Request]) -> Callable[[], int]:
 def compile_time(*documents: Document) -> float:
     """Milliseconds to compile, the median of several times."""
     times = []
-    for _ in range(7):
+    for _turn in range(7):
         start = time.process_time()
         PolicySet(identity=documents, resource=REPOSITORY_POLICY)
         times.append(time.process_time() - start)

@@ -39,7 +39,7 @@ def quietly(bench: Bench, caller: str, **options: object) -> Outcome:
 
 def probed(bench: Bench, caller: str, **options: object) -> tuple[float, float, str, int | None]:
     """Median seconds of attempts and of whole runs of the module, the outcome, and the content moved."""
-    runs = [quietly(bench, caller, **options) for _ in range(ROUNDS)]
+    runs = [quietly(bench, caller, **options) for _turn in range(ROUNDS)]
     results = [run.only for run in runs]
     denial = results[0]["denial"]
     moved = results[0]["bytes_sent"]

@@ -235,7 +235,7 @@ def wait_for_end() -> None:
         signal.signal(number, lambda *_: None)
     while True:
         reap()
-        readable, _, _ = select.select([0, wake_read], [], [])
+        readable, _writable, _broken = select.select([0, wake_read], [], [])
         if 0 in readable:
             return
         if signal.SIGTERM in os.read(wake_read, 4096):

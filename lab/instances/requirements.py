@@ -49,7 +49,7 @@ def _overlay_fault() -> str | None:
             return None
     loaded = (
         shutil.which("modprobe") is not None
-        and subprocess.run(["modprobe", "overlay"], capture_output=True).returncode == 0
+        and subprocess.run(["modprobe", "overlay"], capture_output=True, check=False).returncode == 0
     )
     return None if loaded else "The lab's instances need overlayfs, and this kernel has none: use a kernel that has it."
 

@@ -119,7 +119,7 @@ class Sandbox:
         assert self._holder is not None
         assert self._holder.stdout is not None
         with self._holder.stdout as stdout:
-            readable, _, _ = select.select([stdout], [], [], BOOT_TIMEOUT)
+            readable, _writable, _broken = select.select([stdout], [], [], BOOT_TIMEOUT)
             line = stdout.readline() if readable else b""
         try:
             report = json.loads(line)

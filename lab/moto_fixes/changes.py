@@ -75,7 +75,8 @@ def _update(resources: Any, template: dict[str, Any], parameters: dict[str, Any]
         elif _render(declaration, resources) != before[logical_id][0]:
             old_declaration = before[logical_id][1]
             obsolete += _change(resources, logical_id, declaration, old_declaration)
-    for logical_id in reversed(in_dependency_order({name: declaration for name, (_, declaration) in before.items()})):
+    declarations = {name: declaration for name, (_rendering, declaration) in before.items()}
+    for logical_id in reversed(in_dependency_order(declarations)):
         if logical_id not in template["Resources"] or not _is_wanted(resources, template["Resources"][logical_id]):
             obsolete.append((logical_id, resources._parsed_resources.pop(logical_id), before[logical_id][1]))
     for logical_id, resource, declaration in obsolete:

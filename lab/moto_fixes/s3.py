@@ -71,7 +71,7 @@ def provision_bucket_policies(settings: Settings) -> None:
         @classmethod
         def create_from_cloudformation_json(
             cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **kwargs: Any
-        ) -> BucketPolicy:
+        ) -> CloudFormationModel:
             properties = cloudformation_json["Properties"]
             document = document_text(properties["PolicyDocument"])
             _backend(account_id, region_name).put_bucket_policy(properties["Bucket"], document.encode())

@@ -237,7 +237,7 @@ class Channel:
 
 async def _until_any(tasks: Sequence[asyncio.Task[Any]], timeout: float | None = None) -> None:
     """Wait until one of the tasks is done. Raises what made it fail."""
-    done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    done, _pending = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
 

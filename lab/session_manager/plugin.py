@@ -83,7 +83,9 @@ class Session:
         while not self._over:
             # Input only once the server may get it, and only as fast as it takes it.
             listening = [self._socket.fileno()] + ([_STDIN] if self._open and not self._outbox.full else [])
-            readable, _, _ = select.select(listening, [], [], None if self._outbox.empty else self._outbox.resend_after)
+            readable, _writable, _broken = select.select(
+                listening, [], [], None if self._outbox.empty else self._outbox.resend_after
+            )
             if self._socket.fileno() in readable:
                 for message in self._socket.receive():
                     self._take(Frame.decode(message))

@@ -122,7 +122,7 @@ class WebSocketClient:
             if len(self._buffer) > _MAXIMUM_HEAD:
                 raise WebSocketError("the server's answer is no WebSocket's")
             self._fill()
-        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        head, _line_end, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         self._buffer = bytearray(rest)
         status = head.partition(b"\r\n")[0]
         if not re.match(rb"HTTP/1\.1 101\b", status):

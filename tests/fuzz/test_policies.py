@@ -80,14 +80,18 @@ def anything(chance: random.Random, depth: int = 3) -> object:
     if kind < 6:
         return (None, chance.random() < 0.5, chance.randrange(-9, 9), chance.uniform(-1e9, 1e9))[kind - 2]
     if kind == 6:
-        return [anything(chance, depth - 1) for _ in range(chance.randrange(4))]
+        return [anything(chance, depth - 1) for _turn in range(chance.randrange(4))]
     names = [*WORDS, *ELEMENTS, "Version", "Statement", "Id"]
-    return {chance.choice(names): anything(chance, depth - 1) for _ in range(chance.randrange(4))}
+    return {chance.choice(names): anything(chance, depth - 1) for _turn in range(chance.randrange(4))}
 
 
 def words(chance: random.Random) -> object:
     """A string, or several."""
-    return chance.choice(WORDS) if chance.random() < 0.6 else [chance.choice(WORDS) for _ in range(chance.randrange(3))]
+    return (
+        chance.choice(WORDS)
+        if chance.random() < 0.6
+        else [chance.choice(WORDS) for _turn in range(chance.randrange(3))]
+    )
 
 
 def statement(chance: random.Random, naming: bool) -> dict[str, object]:
@@ -111,7 +115,7 @@ def document(chance: random.Random, naming: bool) -> object:
     """Anything, or a document that is often in order."""
     if chance.random() < 0.2:
         return anything(chance)
-    statements = [statement(chance, naming) for _ in range(chance.randrange(1, 3))]
+    statements = [statement(chance, naming) for _turn in range(chance.randrange(1, 3))]
     result = {"Version": chance.choice(["2012-10-17", "2008-10-17"]), "Statement": statements}
     if chance.random() < 0.1:
         result[chance.choice(["Version", "Statement", "Id", "Other"])] = anything(chance)
@@ -127,7 +131,7 @@ def context(chance: random.Random) -> dict[str, object]:
 def test_a_decision_or_invalid_policy(part: int) -> None:
     chance = random.Random(SEED * PARTS + part)
     decided = invalid = 0
-    for _ in range(DOCUMENTS // PARTS):
+    for _turn in range(DOCUMENTS // PARTS):
         naming = chance.random() < 0.5
         given = document(chance, naming)
         if chance.random() < 0.3:

@@ -39,7 +39,7 @@ class Conversation:
         """Read until the mark; everything up to it. Raises AssertionError where it does not come."""
         end = time.monotonic() + timeout
         while mark not in self.seen:
-            readable, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            readable, _writable, _broken = select.select([self.master], [], [], max(0, end - time.monotonic()))
             assert readable, f"{mark!r} did not come; {self.seen[-500:]!r} did"
             try:
                 data = os.read(self.master, 65536)
@@ -63,7 +63,7 @@ class Conversation:
         started = time.monotonic()
         drained = threading.Thread(target=self._drain)
         drained.start()
-        _, errors = self.process.communicate(b"\nexit\n", timeout=10)
+        _output, errors = self.process.communicate(b"\nexit\n", timeout=10)
         took = time.monotonic() - started
         drained.join()
         os.close(self.master)

@@ -17,8 +17,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GALAXY = Path(sys.executable).with_name("ansible-galaxy")
 # What a user needs, and nothing of what only this checkout does.
 AT_THE_TOP = {
-    "CHANGELOG.rst", "COPYING", "FILES.json", "MANIFEST.json", "README.md", "cfn", "changelogs", "inventory", "lab",
-    "meta", "playbooks", "plugins", "requirements.txt", "requirements.yml", "roles",
+    "CHANGELOG.rst", "COPYING", "FILES.json", "MANIFEST.json", "README.md", "cfn", "changelogs", "docs", "inventory",
+    "lab", "meta", "playbooks", "plugins", "requirements.txt", "requirements.yml", "roles",
 }  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def artefact(tmp_path_factory) -> tarfile.TarFile:
     environment = {**os.environ, "ANSIBLE_HOME": str(directory / "home")}
     built = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    with tarfile.open(next(directory.glob("policyproof-ecr-*.tar.gz"))) as opened:
+    [archive] = directory.glob("policyproof-ecr-*.tar.gz")
+    with tarfile.open(archive) as opened:
         yield opened
 
 

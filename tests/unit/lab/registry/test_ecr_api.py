@@ -32,7 +32,7 @@ def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
 
 
 def test_tokens_are_the_caller_s_own_and_last_twelve_hours(lab: LabOfEcr) -> None:
-    one, two = (lab.client("ecr").get_authorization_token()["authorizationData"][0] for _ in range(2))
+    one, two = (lab.client("ecr").get_authorization_token()["authorizationData"][0] for _turn in range(2))
     assert one["authorizationToken"] != two["authorizationToken"]
     assert one["proxyEndpoint"] == f"https://{lab.settings.registry_host}"
     left = one["expiresAt"] - datetime.datetime.now(datetime.UTC)

@@ -87,9 +87,9 @@ def test_says_when_to_come_again(lab: LabOfEcr, clients: tuple[RegistryClient, R
 def test_once_and_half_way(lab: LabOfEcr, clients: tuple[RegistryClient, RegistryClient]) -> None:
     struck, _spared = clients
     lab.fault("status_500", times=1)
-    assert [struck(*PULL).status for _ in range(3)] == [500, 200, 200]
+    assert [struck(*PULL).status for _turn in range(3)] == [500, 200, 200]
     lab.fault("token_expired", after=2)
-    assert [struck(*PULL).status for _ in range(4)] == [200, 200, 403, 403]
+    assert [struck(*PULL).status for _turn in range(4)] == [200, 200, 403, 403]
     assert struck(*PULL).error[1] == "Your authorization token has expired. Reauthenticate and try again."
     assert [switch["fault"] for switch in lab.control("GET")["on"]] == ["token_expired"]
 
@@ -181,7 +181,7 @@ def test_redirects_in_a_circle(lab: LabOfEcr, clients: tuple[RegistryClient, Reg
     digest = spared.upload(b"right bytes")
     lab.fault("redirect_loop", caller="struck")
     target = f"/v2/{REPOSITORY}/blobs/{digest}"
-    for _ in range(3):
+    for _turn in range(3):
         answer = struck("GET", target)
         assert answer.status == 307
         assert answer.headers["Location"] == f"https://{lab.settings.registry_host}{target}"
@@ -207,7 +207,7 @@ def test_hides_refusals_from_docker_alone(lab: LabOfEcr, clients: tuple[Registry
 
 
 def test_refused_connections(lab: LabOfEcr) -> None:
-    for _ in range(2):
+    for _turn in range(2):
         lab.fault("refuse")
         # The listener turns in a thread of its own.
         assert _eventually(lambda: isinstance(_connected(lab), ConnectionRefusedError))

@@ -34,7 +34,7 @@ def test_asks_for_credentials_as_ecr_does(lab: LabOfEcr) -> None:
 
 def test_takes_the_token_and_keeps_the_connection(lab: LabOfEcr) -> None:
     registry = lab.registry()
-    assert [registry("GET", "/v2/").status for _ in range(3)] == [200, 200, 200]
+    assert [registry("GET", "/v2/").status for _turn in range(3)] == [200, 200, 200]
     assert registry.connections == 1
 
 

@@ -189,7 +189,7 @@ def test_input_waits_for_the_shells_first_output():
         await client.until(lambda: 1 in client.acknowledged)
         assert shell.written == b""
         shell.prints(b"$ ")
-        await client.until(lambda: client.output())
+        await client.until(client.output)
         assert shell.written == b"early\n"
         client.sends(b"late\n")
         await client.until(lambda: 2 in client.acknowledged)
@@ -215,7 +215,7 @@ def test_a_duplicate_is_acknowledged_again_and_written_once():
     async def script(client, shell, channel):
         await client.shakes_hands()
         shell.prints(b"$ ")
-        await client.until(lambda: client.output())
+        await client.until(client.output)
         client.sends(b"once", sequence=1)
         client.sends(b"once", sequence=1)
         await client.until(lambda: client.acknowledged.count(1) == 2)
@@ -229,7 +229,7 @@ def test_input_out_of_order_is_put_in_order():
     async def script(client, shell, channel):
         await client.shakes_hands()
         shell.prints(b"$ ")
-        await client.until(lambda: client.output())
+        await client.until(client.output)
         for sequence in (3, 1, 2):
             client.sends(b"%d" % sequence, sequence=sequence)
         await client.until(lambda: len(client.acknowledged) == 4)
@@ -253,7 +253,7 @@ def test_input_that_the_shell_does_not_read_stays_with_the_client():
     async def script(client, shell, channel):
         await client.shakes_hands()
         shell.prints(b"$ ")
-        await client.until(lambda: client.output())
+        await client.until(client.output)
         shell.pending = module.MAXIMUM_PENDING_INPUT
         client.sends(b"x", sequence=1)
         await asyncio.sleep(0.05)
@@ -271,7 +271,7 @@ def test_output_waits_for_a_client_that_acknowledges_nothing():
     async def script(client, shell, channel):
         await client.shakes_hands()
         client.acknowledges = False
-        for _ in range(400):
+        for _turn in range(400):
             shell.prints(b"x")
         await client.until(lambda: len({frame.sequence for frame in client.received}) == 2 + 256)
         await asyncio.sleep(0.1)

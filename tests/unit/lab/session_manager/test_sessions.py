@@ -33,7 +33,7 @@ def test_a_session_is_named_after_its_owner(session):
 
 
 def test_sessions_and_tokens_differ(sessions):
-    started = [sessions.start("i-1", OWNER, DOCUMENT) for _ in range(50)]
+    started = [sessions.start("i-1", OWNER, DOCUMENT) for _turn in range(50)]
     assert len({session.id for session in started}) == 50
     assert len({session.token for session in started}) == 50
 
@@ -89,7 +89,7 @@ def test_an_ended_session_is_not_opened(sessions, session):
 
 
 def test_lists(sessions):
-    first, second = (sessions.start("i-1", OWNER, DOCUMENT) for _ in range(2))
+    first, second = (sessions.start("i-1", OWNER, DOCUMENT) for _turn in range(2))
     second.started = first.started + datetime.timedelta(seconds=1)
     assert sessions.listed(active=True) == [second, first]
     sessions.end(first.id)
@@ -112,7 +112,7 @@ def test_an_open_session_stays_however_old(sessions, session):
 
 
 def test_history_is_bounded(sessions, monkeypatch):
-    for _ in range(module.HISTORY + 5):
+    for _turn in range(module.HISTORY + 5):
         sessions.end(sessions.start("i-1", OWNER, DOCUMENT).id)
     assert len(sessions.listed(active=False)) == module.HISTORY
 

@@ -25,7 +25,7 @@ def sequences(raws) -> list[int]:
 
 def test_frames_are_numbered_from_zero():
     box = Outbox(OUTPUT)
-    frames = [Frame.decode(box.add(b"x", PayloadType.OUTPUT, 0.0)) for _ in range(3)]
+    frames = [Frame.decode(box.add(b"x", PayloadType.OUTPUT, 0.0)) for _turn in range(3)]
     assert [frame.sequence for frame in frames] == [0, 1, 2]
     assert {frame.message_type for frame in frames} == {OUTPUT}
 

@@ -36,7 +36,7 @@ def answering(answer: bytes) -> Iterator[str]:
     """A server that answers whatever it is sent with these bytes, and closes."""
 
     def run() -> None:
-        connection, _ = listener.accept()
+        connection, _address = listener.accept()
         with connection:
             connection.recv(4096)
             connection.sendall(answer)

@@ -57,6 +57,6 @@ def test_check_mode_says_what_it_would_attempt(actions: list[str], changed: bool
 
 
 def test_each_tag_is_new_and_known_by_its_prefix() -> None:
-    tags = {access_probe.new_tag() for _ in range(100)}
+    tags = {access_probe.new_tag() for _turn in range(100)}
     assert len(tags) == 100
     assert all(tag.startswith("probe-") for tag in tags)

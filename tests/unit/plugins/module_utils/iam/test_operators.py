@@ -256,7 +256,7 @@ def test_true_and_one_are_not_taken_for_each_other():
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
     policies = PolicySet(identity=[{"Version": "2012-10-17", "Statement": [statement]}])
     asked = ("arn:aws:iam::123456789012:user/alice", "ecr:PutImage", "*", "123456789012")
-    for _ in range(2):
+    for _turn in range(2):
         assert [policies.decide(*asked, {KEY: value}).effect for value in (True, 1, 1.0, "true", "1")] == [
             "allow",
             "implicit_deny",

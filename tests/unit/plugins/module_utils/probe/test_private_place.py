@@ -128,7 +128,7 @@ def test_only_one_at_a_time(base: str) -> None:
             time.sleep(0.02)
             inside.pop()
 
-    threads = [threading.Thread(target=work) for _ in range(10)]
+    threads = [threading.Thread(target=work) for _turn in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -144,7 +144,8 @@ def test_push_then_pull(server: Server) -> None:
     image, client = ProbeImage(), registry(server)
     assert client.push(image, "probe-1") == image.digest
     assert [
-        f"{method} {path.partition('?')[0].rpartition('/app/')[2].partition(':')[0]}" for method, path, _ in server.seen
+        f"{method} {path.partition('?')[0].rpartition('/app/')[2].partition(':')[0]}"
+        for method, path, _login in server.seen
     ] == [
         "POST blobs/uploads/",
         "PATCH blobs/uploads/7f",
