@@ -24,6 +24,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _HIDES = re.compile(
     r"Retrying in \d+|\bEOF\b|unexpected end of JSON|connection reset by peer|broken pipe"
+    r"|use of closed network connection"
     r"|toomanyrequests|too many requests|unexpected HTTP status: 5\d\d|failed with status: \d+"
     r"|\b403\b(?!.*(?:authorized|expired))|[Ff]orbidden",
 )

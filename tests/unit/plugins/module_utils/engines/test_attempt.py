@@ -262,3 +262,18 @@ def test_the_registry_is_asked_by_its_own_login_only_when_needed(
         raise AssertionError("nobody needed a login")
 
     work(Attempts(engine, engine.repository, place, Deadline(5), no_login, Api()))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "1e6ac1cb2e86: Retrying in 5 seconds",
+        "EOF",
+        "read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer",
+        'Patch "https://h/v2/app/blobs/uploads/1": use of closed network connection',
+        "failed to read from destination repository app: 403 (Forbidden)",
+    ],
+)
+def test_words_that_hide_a_reason(words: str) -> None:
+    assert hides(words)
+    assert not hides("denied: " + sentence("ecr:PutImage"))
