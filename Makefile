@@ -68,6 +68,7 @@ molecule: $(CHECKERS) ## The molecule scenarios
 .PHONY: bench
 bench: $(CHECKERS) ## Measure the job
 	$(PYTHON) benchmarks/evaluator.py
+	$(PYTHON) -m benchmarks.probe
 	$(PYTHON) -m benchmarks.site
 
 ##@ The checks
