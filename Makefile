@@ -54,10 +54,12 @@ lab-down: $(ENVIRONMENT) ## Stop the local AWS and remove its state
 
 ##@ The proof
 
-.PHONY: test test-unit test-integration
-test: test-unit test-integration ## Every test
+.PHONY: test test-unit test-slow test-integration
+test: test-unit test-slow test-integration ## Every test
 test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
-	$(PYTHON) -m pytest -n 2 tests/unit $(ARGS)
+	$(PYTHON) -m pytest -n 2 -m 'not slow' tests/unit $(ARGS)
+test-slow: $(CHECKERS) ## The unit tests that start processes, serve sockets or wait
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow tests/unit $(ARGS)
 test-integration: $(CHECKERS) ## The tests that run the lab (as root)
 	$(PYTHON) -m pytest -n 2 --dist loadfile tests/fuzz tests/integration tests/consumer $(ARGS)
 
