@@ -128,7 +128,7 @@ class LabState:
                 return True
             deadline = time.monotonic() + timeout
             while time.monotonic() < deadline:
-                if self.pid() is None:
+                if self.pid() is None and not _runs(pid):
                     return True
                 time.sleep(0.05)
         return False
@@ -158,6 +158,15 @@ def _remove(path: Path) -> None:
             if attempt == 19:
                 raise
             time.sleep(0.1)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has anything left but its exit status (proc(5): state Z, or X)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in ("Z", "X")
 
 
 def _mounts_below(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -120,6 +121,16 @@ def test_verify_alone_finds_the_hosts(proven):
     assert (proven.report / "access.json").stat().st_mtime_ns > before
 
 
+def test_no_secret_is_told_however_verbose(proven):
+    run = proven.playbook("policyproof.ecr.verify", "-vvv")
+    assert run.status == 0
+    assert "EXEC" in run.output, "this was not verbose"
+    assert proven.description["secret_key"] not in run.output
+    # An authorization token is base64 of "AWS:" and a password of some 1,400 characters.
+    assert "QVdTO" not in run.output
+    assert re.findall(r"[A-Za-z0-9_-]{300}", run.output) == []
+
+
 def test_a_policy_opened_for_one_principal_is_seen_in_its_cells_alone(proven):
     ecr = proven.client("ecr")
     true_policy = ecr.get_repository_policy(repositoryName=REPOSITORY)["policyText"]
@@ -173,7 +184,9 @@ def test_destroy_leaves_nothing(proven):
     assert proven.playbook("policyproof.ecr.destroy").status == 0
     assert not proven.lab_directory.exists()
     assert str(proven.lab_directory) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    assert not Path(f"/proc/{lab['pid']}").exists()
+    # What remains of a process until its parent asks, its exit status, has no command line.
+    process = Path(f"/proc/{lab['pid']}/cmdline")
+    assert not process.exists() or process.read_bytes() == b""
     assert namespaces(proven.lab_directory) == set()
     assert before & namespaces() == set()
     assert proven.playbook("policyproof.ecr.destroy").changed.get("localhost", 0) == 0
