@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Import an artefact as Galaxy does, and fail where that has something to say.
 
-Called with the Python of galaxy-importer's own environment and the artefact. The importer looks at documentation with
-ansible-doc, for which the collections that ours depends on have to be in its environment.
+Called with the Python of galaxy-importer's own environment and the artefact.
 """
 
 from __future__ import annotations
@@ -12,28 +11,15 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 # The importer has these off too where it runs for Galaxy: lint and sanity tests are checks of their own here.
 SETTINGS = "[galaxy-importer]\nRUN_ANSIBLE_LINT = false\nRUN_ANSIBLE_TEST = false\nANSIBLE_TEST_LOCAL_IMAGE = false\n"
 
 
-def link_dependencies(python: Path) -> None:
-    """Give the importer's environment the amazon.aws of this one."""
-    command = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    purelib = Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
-    collections = purelib / "ansible_collections"
-    collections.mkdir(exist_ok=True)
-    link = collections / "amazon"
-    if not link.is_symlink():
-        link.symlink_to(Path(sysconfig.get_path("purelib")) / "ansible_collections" / "amazon")
-
-
 def main() -> int:
     """Import the artefact; return 1 if there were errors or warnings."""
     python, artefact = Path(sys.argv[1]), Path(sys.argv[2]).resolve()
-    link_dependencies(python)
     settings = artefact.with_name("galaxy-importer.cfg")
     settings.write_text(SETTINGS, encoding="utf-8")
     environment = {

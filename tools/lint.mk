@@ -50,7 +50,8 @@ lint-import: build $(TOOLS)/galaxy-importer/installed ## The artefact, as Galaxy
 	$(PYTHON) tools/galaxy_import.py $(TOOLS)/galaxy-importer/bin/python build/artefact/policyproof-ecr-*.tar.gz
 
 # Tools that do not get on with what else is in the environment have one of their own.
-$(TOOLS)/%/installed: tools/environments/%.txt | $(PYTHON)
+$(TOOLS)/%/installed: tools/environments/%.txt $(STAMPS)/requirements
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(PYTHON) tools/link_dependencies.py $(@D)/bin/python
 	@touch $@

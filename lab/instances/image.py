@@ -189,7 +189,7 @@ _TOLERANT_ULIMIT = """\
 # This machine's processes may not raise their limits (no CAP_SYS_RESOURCE), where a real instance's may.
 # An init script that wants to is to go on with the limits there are.
 ulimit() {
-	command ulimit "$@" 2> /dev/null || true
+    command ulimit "$@" 2> /dev/null || true
 }
 """
 

@@ -280,9 +280,10 @@ class Token:
         self._keep_secret = keep_secret
         self._task: Task[Login] | None = None
 
-    def begin(self) -> None:
+    def begin(self) -> Task[Login]:
         """Ask, without waiting for the answer."""
         self._task = self._task or Task(self._ask, "The ECR API", self._deadline)
+        return self._task
 
     def get(self) -> Login:
         """The login.
@@ -290,9 +291,7 @@ class Token:
         :raises Refused: the service says that the caller may have none
         :raises Fault: anything else
         """
-        self.begin()
-        assert self._task is not None
-        login = self._task.result()
+        login = self.begin().result()
         self._keep_secret(login)
         return login
 

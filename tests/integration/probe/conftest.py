@@ -201,6 +201,7 @@ class Bench:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=timeout,
+            check=False,
         )
         assert not check or ran.returncode == 0, f"{script}: {ran.returncode}\n{ran.stdout[-3000:]}"
         return ran.stdout

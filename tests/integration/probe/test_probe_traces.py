@@ -116,6 +116,7 @@ def test_the_token_shows_nowhere(bench: Bench, tmp_path: Path, engine: str) -> N
         stdin=patterns.open(),
         capture_output=True,
         text=True,
+        check=False,
     )  # fmt: skip
     patterns.unlink()
     assert found.stdout == ""

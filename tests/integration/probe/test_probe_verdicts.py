@@ -28,7 +28,8 @@ def test_who_may_pushes_and_pulls(bench: Bench, engine: str) -> None:
     push, pull = ran.returned["results"]
     assert [push["outcome"], pull["outcome"]] == ["allowed", "allowed"], ran.returned
     assert push["completed"] and pull["completed"]
-    assert push["digest"] == pull["digest"] is not None
+    assert push["digest"] is not None
+    assert push["digest"] == pull["digest"]
     assert ran.returned["changed"] is True
     assert push["engine"]["name"] == engine
     assert ran.seconds < 4

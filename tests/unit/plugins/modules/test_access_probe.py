@@ -22,6 +22,7 @@ def run(**options: Any) -> dict[str, Any]:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     returned: dict[str, Any] = json.loads(ran.stdout)
     return returned
