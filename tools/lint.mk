@@ -5,8 +5,11 @@
 
 TOOLS := build/tools
 
+LINTS := lint-sanity lint-ansible lint-ruff lint-mypy lint-yaml lint-cfn lint-oldest lint-changelog lint-docs lint-import
+
 .PHONY: lint
-lint: lint-ruff lint-mypy lint-yaml lint-cfn lint-ansible lint-sanity lint-oldest lint-changelog lint-docs lint-import ## Every check
+lint: $(CHECKERS) ## Every check, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(LINTS)
 
 .PHONY: lint-ruff
 lint-ruff: $(CHECKERS) ## Python: style, likely bugs, complexity
