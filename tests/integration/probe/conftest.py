@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import site
+import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ansible
 import boto3
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PACKAGES = "docker.io podman skopeo buildah amazon-ecr-credential-helper"
-MODULE = CHECKOUT / "plugins" / "modules" / "access_probe.py"
+COLLECTION = Path("ansible_collections") / "policyproof" / "ecr"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PUSH = [
     "ecr:BatchCheckLayerAvailability",
@@ -61,6 +62,7 @@ class Bench:
     """A lab with one instance."""
 
     directory: Path
+    packages: str = "/srv/packages"
     lab: dict[str, str] = field(default_factory=dict)
     instance: str = ""
     pid: int = 0
@@ -74,11 +76,26 @@ class Bench:
         self.lab = json.loads((self.directory / "lab.json").read_text())
         self._launch()
         self.pid = self._process_one()
+        self._copy_packages()
         self.shell(
             f"DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {PACKAGES} </dev/null",
             timeout=300,
         )
         self.start_docker()
+
+    def _copy_packages(self) -> None:
+        """Give the instance what it has while a module runs: Ansible's module_utils and this collection's, no botocore.
+
+        A copy, because a checkout under /tmp is nowhere on an instance.
+        """
+        inside = Path(f"/proc/{self.pid}/root{self.packages}")
+        core = Path(ansible.__file__).parent
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(core / "module_utils", inside / "ansible" / "module_utils", ignore=without)
+        shutil.copytree(core / "_vendor", inside / "ansible" / "_vendor", ignore=without)
+        for name in ("__init__.py", "release.py"):
+            shutil.copy(core / name, inside / "ansible" / name)
+        shutil.copytree(CHECKOUT / "plugins", inside / COLLECTION / "plugins", ignore=without)
 
     def lab_command(self, command: str) -> None:
         """Run one of the lab's commands."""
@@ -239,9 +256,11 @@ class Bench:
         """Start the module; returns its process."""
         identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
         process = subprocess.Popen(
-            self.inside([*identity, "/usr/bin/python3", str(MODULE)]),
+            self.inside(
+                [*identity, "/usr/bin/python3", f"{self.packages}/{COLLECTION}/plugins/modules/access_probe.py"]
+            ),
             env=self.environment(
-                caller, **{"PYTHONPATH": str(self.packages), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
+                caller, **{"PYTHONPATH": self.packages, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -274,17 +293,6 @@ class Bench:
         assert out.strip(), err
         print(out, err)
         return Outcome(json.loads(out.strip().splitlines()[-1]), seconds, out + err)
-
-    @property
-    def packages(self) -> Path:
-        """Ansible and this collection, and no botocore: what an instance has while a module runs."""
-        folder = CHECKOUT / "build" / "bench-packages"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("ansible", "ansible_collections"):
-            link = folder / name
-            if not link.is_symlink():
-                link.symlink_to(Path(site.getsitepackages()[0]) / name)
-        return folder
 
     def leftovers(self) -> str:
         """What a probe may have left on the instance."""
