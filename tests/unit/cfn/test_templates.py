@@ -25,6 +25,7 @@ def test_there_are_no_other_templates() -> None:
     assert sorted(path.stem for path in CFN.iterdir()) == sorted(NAMES)
 
 
+@pytest.mark.slow
 def test_cfn_lint_is_content() -> None:
     command = [Path(sys.executable).with_name("cfn-lint"), *CFN.glob("*.yml")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
