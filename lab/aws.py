@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -16,9 +16,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from .settings import Settings
 from .state import HEALTH_PATH
-
-StartResponse = Callable[..., Any]
-WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+from .wsgi import StartResponse, WsgiApplication
 
 logger = logging.getLogger("lab.aws")
 

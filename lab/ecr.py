@@ -8,11 +8,12 @@ import socket
 from pathlib import Path
 
 from . import ecr_backend
-from .ecr_api import EcrApi, WsgiApplication
+from .ecr_api import EcrApi
 from .faults import FaultControl, Faults
 from .registry.service import Registry
 from .settings import Settings
 from .tokens import Tokens
+from .wsgi import WsgiApplication
 
 
 class Ecr:

@@ -16,7 +16,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -33,11 +33,10 @@ from .registry.api import LayerUrls
 from .settings import Settings
 from .signatures import Request, SignatureRefused, access_key_of, signed_service, verify
 from .tokens import Tokens
+from .wsgi import StartResponse, WsgiApplication
 
 _log = logging.getLogger("lab.ecr")
 
-StartResponse = Callable[..., Any]
-WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
 LONGEST_BODY = 32 * 1024 * 1024

@@ -12,11 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from .callers import Caller
+from .wsgi import StartResponse, WsgiApplication
 
 CONTROL_PATH = "/_policyproof/faults"
-
-StartResponse = Callable[..., Any]
-WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
