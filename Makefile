@@ -13,12 +13,16 @@ STAMPS := $(VENV)/.stamps
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLAYBOOK = $(VENV)/bin/ansible-playbook -i $(INVENTORY) $(ARGS)
 
+ARTEFACT := build/artefact/policyproof-ecr-$(shell sed -n 's/^version: //p' galaxy.yml).tar.gz
+
 ENVIRONMENT := $(STAMPS)/requirements $(STAMPS)/collection $(VENV)/bin/session-manager-plugin
 CHECKERS := $(ENVIRONMENT) $(STAMPS)/requirements-dev
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Not the home directory, where an installed copy would shadow this checkout: the environment has every collection.
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(VENV)/collections
+# Everything here runs in many short processes, which would compile their sources again each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -57,7 +61,7 @@ lab-down: $(ENVIRONMENT) ## Stop the local AWS and remove its state
 .PHONY: test test-unit test-slow test-integration
 test: test-unit test-slow test-integration ## Every test
 test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
-	$(PYTHON) -m pytest -n 2 -m 'not slow' tests/unit $(ARGS)
+	$(PYTHON) -m pytest -n 4 -m 'not slow' tests/unit $(ARGS)
 test-slow: $(CHECKERS) ## The unit tests that start processes, serve sockets or wait
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow tests/unit $(ARGS)
 test-integration: $(CHECKERS) ## The tests that run the lab (as root)
@@ -77,16 +81,15 @@ bench: $(CHECKERS) ## Measure the job
 	$(PYTHON) -m benchmarks.probe
 	$(PYTHON) -m benchmarks.site
 
-##@ The checks
-
 include tools/lint.mk
 
 ##@ The rest
 
 .PHONY: build
-build: $(ENVIRONMENT) ## The artefact for Galaxy, under build/artefact
-	rm -rf build/artefact
-	$(VENV)/bin/ansible-galaxy collection build --force --output-path build/artefact
+build: $(ARTEFACT) ## The artefact for Galaxy, under build/artefact
+$(ARTEFACT): $(STAMPS)/requirements $(PASSED)/files $(SHIPPED)
+	rm -rf $(@D)
+	$(VENV)/bin/ansible-galaxy collection build --force --output-path $(@D)
 
 .PHONY: lock
 lock: | $(PYTHON) ## Resolve requirements*.txt anew into constraints.txt

@@ -1,29 +1,38 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run every ansible-test sanity test, on each Python that ansible-core runs on here.
+"""Run the ansible-test sanity tests of one part: ``3.12`` or ``3.13`` (a controller's Python), or ``targets``.
+
+Between them the parts run every sanity test on every Python that it is for. ``targets`` holds the two that ansible-test
+itself runs once for each Python of a managed host and of a controller, ``compile`` and ``import``: a second controller
+would run the very same again. More arguments go to ansible-test, in place of the part's own choice of tests.
 
 ``ansible-test`` wants a collection under ``ansible_collections/<namespace>/<name>`` that is no symbolic link, so it
-gets a copy of what git knows, under ``build/sanity``. It gets a home directory there too: in it lies a stand-in for the
-``get-pip.py`` that ansible-test would download, and none of it is left in the user's own.
+gets a copy of what git knows, under ``build/sanity/<part>``. It gets a home directory there too: in it lies a stand-in
+for the ``get-pip.py`` that ansible-test would download, and none of it is left in the user's own.
+
+Pylint takes most of the time. It is not asked again about a file that passed, as long as nothing changed of the file,
+of what it imports of this checkout, and of the tools.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from import_closure import digests
 from interpreters import EVERY_PYTHON, find_interpreters
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-BUILD = CHECKOUT / "build" / "sanity"
-COPY = BUILD / "ansible_collections" / "policyproof" / "ecr"
-HOME = BUILD / "home"
 CONTROLLERS = ("3.12", "3.13")
+TARGETS = "targets"
+FOR_EACH_PYTHON = ("compile", "import")
 GET_PIP = '''\
 """Stands in for get-pip.py: pip comes from ensurepip, the rest from where pip is told to look."""
 import subprocess
@@ -36,64 +45,93 @@ sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *wanted]))
 '''
 
 
-def copy_checkout() -> None:
-    """Bring the copy up to date: what git tracks and what it does not ignore, and nothing that is gone."""
+@dataclass(frozen=True)
+class Part:
+    """A part of the sanity tests, ``3.12``, ``3.13`` or ``targets``, and where it has its files."""
+
+    name: str
+
+    @property
+    def directory(self) -> Path:
+        """Everything of this part."""
+        return CHECKOUT / "build" / "sanity" / self.name
+
+    @property
+    def copy(self) -> Path:
+        """The copy of this checkout."""
+        return self.directory / "ansible_collections" / "policyproof" / "ecr"
+
+    @property
+    def home(self) -> Path:
+        """The home directory of ansible-test."""
+        return self.directory / "home"
+
+    @property
+    def passed(self) -> Path:
+        """The digests of the files that pylint passed."""
+        return self.directory / "pylint-passed.json"
+
+
+def copy_checkout(copy: Path) -> list[str]:
+    """Bring the copy up to date: what git tracks and what it does not ignore, and nothing that is gone. Return it."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
     wanted = {name for name in names if name and (CHECKOUT / name).is_file()}
-    if not (COPY / ".git").is_dir():
-        COPY.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["git", "init", "--quiet"], cwd=COPY, check=True)
-    for path in COPY.rglob("*"):
-        name = path.relative_to(COPY).as_posix()
+    if not (copy / ".git").is_dir():
+        copy.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
+    for path in copy.rglob("*"):
+        name = path.relative_to(copy).as_posix()
         if path.is_file() and name not in wanted and not name.startswith((".git/", "tests/output/")):
             path.unlink()
     for name in wanted:
-        target = COPY / name
+        target = copy / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(CHECKOUT / name, target)
+    return sorted(wanted)
 
 
-def link_dependencies() -> None:
+def link_dependencies(part: Part) -> None:
     """Let the copy find amazon.aws where this environment has it."""
-    link = BUILD / "ansible_collections" / "amazon"
+    link = part.directory / "ansible_collections" / "amazon"
     if not link.is_symlink():
         link.symlink_to(Path(sysconfig.get_path("purelib")) / "ansible_collections" / "amazon")
 
 
-def make_home() -> None:
+def make_home(home: Path) -> None:
     """Make the home directory that ansible-test sees; pip's configuration and cache are the user's."""
-    for script in ("get_pip_25_2.py",):
-        path = HOME / ".ansible" / "test" / "cache" / script
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(GET_PIP, encoding="utf-8")
+    path = home / ".ansible" / "test" / "cache" / "get_pip_25_2.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(GET_PIP, encoding="utf-8")
     for name in (".config", ".cache"):
-        link = HOME / name
+        link = home / name
         if not link.is_symlink():
             link.symlink_to(Path.home() / name)
 
 
-def link_interpreters(interpreters: dict[str, str]) -> Path:
-    """Make a directory of ``python3.x`` links to interpreters that run; return it."""
-    directory = BUILD / "bin"
+def link_programs(part: Part, interpreters: dict[str, str]) -> Path:
+    """Make a directory of ``python3.x`` links to interpreters that run, and of shellcheck; return it."""
+    directory = part.directory / "bin"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for number, path in interpreters.items():
         (directory / f"python{number}").symlink_to(path)
+    # Without it ansible-test would leave that test out.
+    (directory / "shellcheck").symlink_to(Path(sys.executable).with_name("shellcheck"))
     return directory
 
 
-def controller(number: str, interpreters: dict[str, str]) -> Path | None:
-    """The ``ansible-test`` to run on Python ``number``, installed where it has to be; None without that Python."""
-    if number == f"{sys.version_info.major}.{sys.version_info.minor}":
+def controller(part: Part, interpreters: dict[str, str]) -> Path | None:
+    """The ``ansible-test`` to run, installed where it has to be; None without the Python that it is to run on."""
+    if part.name in (TARGETS, f"{sys.version_info.major}.{sys.version_info.minor}"):
         return Path(sys.executable).with_name("ansible-test")
-    if number not in interpreters:
+    if part.name not in interpreters:
         return None
-    environment = BUILD / f"venv-{number}"
+    environment = part.directory / "venv"
     core = f"ansible-core=={version('ansible-core')}"
     stamp = environment / core
     if not stamp.exists():
-        subprocess.run([interpreters[number], "-m", "venv", "--clear", environment], check=True)
+        subprocess.run([interpreters[part.name], "-m", "venv", "--clear", environment], check=True)
         python = environment / "bin" / "python"
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", core]
         subprocess.run([*command, "--constraint", CHECKOUT / "constraints.txt"], check=True)
@@ -101,25 +139,46 @@ def controller(number: str, interpreters: dict[str, str]) -> Path | None:
     return environment / "bin" / "ansible-test"
 
 
+def choices(part: Part, names: list[str], python: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """The calls of ansible-test: each its arguments, and the digests of what pylint has passed once the call has."""
+    if part.name == TARGETS:
+        return [([f"--test={test}" for test in FOR_EACH_PYTHON], {})]
+    read_too = [(CHECKOUT / name).read_text(encoding="utf-8") for name in ("constraints.txt", "galaxy.yml")]
+    salt = "\0".join([version("ansible-core"), str(python), *read_too])
+    now = digests(part.copy, [name for name in names if name.endswith(".py")], salt)
+    passed = json.loads(part.passed.read_text(encoding="utf-8")) if part.passed.is_file() else {}
+    changed = [name for name, digest in now.items() if passed.get(name) != digest]
+    rest = [f"--skip-test={test}" for test in (*FOR_EACH_PYTHON, "pylint")]
+    return [(rest, {}), *([(["--test=pylint", *changed], now)] if changed else [])]
+
+
 def main() -> int:
-    """Run them all; return how many controllers found something."""
-    copy_checkout()
-    link_dependencies()
-    make_home()
-    interpreters = find_interpreters(EVERY_PYTHON)
-    path = [str(link_interpreters(interpreters)), *os.environ["PATH"].split(os.pathsep)]
-    # pyenv's shims answer to versions that are not there.
-    path = [folder for folder in path if not folder.endswith("/shims")]
-    failed = 0
-    for number in CONTROLLERS:
-        command = controller(number, interpreters)
-        if command is None:
-            print(f"Python {number} is not on this machine: ansible-test sanity is not run on it.")
-            continue
-        environment = {**os.environ, "HOME": str(HOME), "PATH": os.pathsep.join([str(command.parent), *path])}
-        failed += bool(
-            subprocess.run([command, "sanity", *sys.argv[1:]], cwd=COPY, env=environment, check=False).returncode
+    """Run the part; return how many calls of ansible-test found something."""
+    part = Part(sys.argv[1])
+    if part.name not in (*CONTROLLERS, TARGETS):
+        sys.exit(
+            f"There is no part {part.name!r} of the sanity tests: name one of {', '.join(CONTROLLERS)}, {TARGETS}."
         )
+    names = copy_checkout(part.copy)
+    link_dependencies(part)
+    make_home(part.home)
+    interpreters = find_interpreters(EVERY_PYTHON)
+    command = controller(part, interpreters)
+    if command is None:
+        print(f"Python {part.name} is not on this machine: ansible-test sanity is not run on it.")
+        return 0
+    # pyenv's shims answer to versions that are not there.
+    path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.endswith("/shims")]
+    programs = link_programs(part, interpreters)
+    path = [str(command.parent), str(programs), *path]
+    environment = {**os.environ, "HOME": str(part.home), "PATH": os.pathsep.join(path)}
+    failed = 0
+    python = command.with_name("python").resolve()
+    for arguments, passed in [(sys.argv[2:], {})] if sys.argv[2:] else choices(part, names, python):
+        call = subprocess.run([command, "sanity", *arguments], cwd=part.copy, env=environment, check=False)
+        failed += bool(call.returncode)
+        if passed and not call.returncode:
+            part.passed.write_text(json.dumps(passed), encoding="utf-8")
     return failed
 
 
