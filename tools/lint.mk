@@ -14,6 +14,7 @@ PYTHONS := $(filter %.py,$(FILES))
 SHIPPED := $(filter-out .ci/% benchmarks/% build/% extensions/% tests/% tools/%,$(FILES))
 
 SANITY := lint-sanity-3.12 lint-sanity-3.13 lint-sanity-targets
+CORES := lint-sanity-2.19 lint-sanity-2.20
 # The longest first: two at a time, they end together.
 LINTS := $(SANITY) lint-ansible lint-docs lint-import lint-yaml lint-cfn lint-mypy lint-oldest lint-changelog lint-ruff
 IN_PARALLEL = @$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target
@@ -28,12 +29,12 @@ $(PASSED)/files: FORCE
 
 ##@ The checks
 
-.PHONY: lint $(LINTS) lint-sanity
+.PHONY: lint $(LINTS) lint-sanity lint-cores $(CORES)
 lint: $(CHECKERS) ## Every check, two at a time
 	$(IN_PARALLEL) $(LINTS)
 	@echo 'lint: every check has passed'
 # Silent where it need not run.
-$(LINTS): ; @:
+$(LINTS) $(CORES): ; @:
 
 lint-ruff: $(PASSED)/ruff ## Python: style, likely bugs, complexity
 $(PASSED)/ruff: $(ALWAYS) pyproject.toml $(PYTHONS)
@@ -58,7 +59,9 @@ $(PASSED)/ansible: $(ALWAYS) $(filter-out benchmarks/% lab/% tests/%.py tools/%,
 
 lint-sanity: $(CHECKERS) ## The collection: every ansible-test sanity test, on Python 3.12 and 3.13
 	$(IN_PARALLEL) $(SANITY)
-$(SANITY): lint-sanity-%: $(PASSED)/sanity-%
+lint-cores: $(CHECKERS) ## The same on the older ansible-cores that the collection works with; not part of lint
+	$(IN_PARALLEL) $(CORES)
+$(SANITY) $(CORES): lint-sanity-%: $(PASSED)/sanity-%
 $(PASSED)/sanity-%: $(ALWAYS) $(FILES)
 	@$(CHECK) $@ $(PYTHON) tools/sanity.py $*
 

@@ -18,7 +18,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 OLDEST = "3.8"
 # The last that manages a Python 3.8.
 CORE = "ansible-core==2.19.*"
-MODULES = ("access_probe",)
+# Those that need nothing but Ansible itself.
+MODULES = ("access_probe", "access_report", "access_simulation")
 IMPORT = """
 import importlib, sys
 from importlib.machinery import ModuleSpec

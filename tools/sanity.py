@@ -1,10 +1,12 @@
 # Copyright: policyproof contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run the ansible-test sanity tests of one part: ``3.12`` or ``3.13`` (a controller's Python), or ``targets``.
+"""Run the ansible-test sanity tests of one part of them.
 
-Between them the parts run every sanity test on every Python that it is for. ``targets`` holds the two that ansible-test
-itself runs once for each Python of a managed host and of a controller, ``compile`` and ``import``: a second controller
-would run the very same again. More arguments go to ansible-test, in place of the part's own choice of tests.
+``3.12`` and ``3.13`` are a controller's Python, with the ansible-core of this environment. ``targets`` holds the two
+tests that ansible-test itself runs once for each Python of a managed host and of a controller, ``compile`` and
+``import``: a second controller would run the very same again. Between them these three run every test on every Python
+that it is for. ``2.19`` and ``2.20`` run every test of an older ansible-core that the collection still works with.
+More arguments go to ansible-test, in place of the part's own choice of tests.
 
 ``ansible-test`` wants a collection under ``ansible_collections/<namespace>/<name>`` that is no symbolic link, so it
 gets a copy of what git knows, under ``build/sanity/<part>``. It gets a home directory there too: in it lies a stand-in
@@ -32,6 +34,8 @@ from interpreters import EVERY_PYTHON, find_interpreters
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONTROLLERS = ("3.12", "3.13")
 TARGETS = "targets"
+# Down to requires_ansible of meta/runtime.yml.
+OLDER_CORES = ("2.19", "2.20")
 FOR_EACH_PYTHON = ("compile", "import")
 GET_PIP = '''\
 """Stands in for get-pip.py: pip comes from ensurepip, the rest from where pip is told to look."""
@@ -100,9 +104,11 @@ def link_dependencies(part: Part) -> None:
 
 def make_home(home: Path) -> None:
     """Make the home directory that ansible-test sees; pip's configuration and cache are the user's."""
-    path = home / ".ansible" / "test" / "cache" / "get_pip_25_2.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(GET_PIP, encoding="utf-8")
+    # The pip that ansible-core 2.19 asks for, and later ones.
+    for pip in ("24_2", "25_2"):
+        path = home / ".ansible" / "test" / "cache" / f"get_pip_{pip}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(GET_PIP, encoding="utf-8")
     for name in (".config", ".cache"):
         link = home / name
         if not link.is_symlink():
@@ -125,16 +131,18 @@ def controller(part: Part, interpreters: dict[str, str]) -> Path | None:
     """The ``ansible-test`` to run, installed where it has to be; None without the Python that it is to run on."""
     if part.name in (TARGETS, f"{sys.version_info.major}.{sys.version_info.minor}"):
         return Path(sys.executable).with_name("ansible-test")
-    if part.name not in interpreters:
+    older = part.name in OLDER_CORES
+    usable = [number for number in (CONTROLLERS if older else (part.name,)) if number in interpreters]
+    if not usable:
         return None
     environment = part.directory / "venv"
-    core = f"ansible-core=={version('ansible-core')}"
-    stamp = environment / core
+    core = f"ansible-core=={part.name}.*" if older else f"ansible-core=={version('ansible-core')}"
+    stamp = environment / core.replace("*", "x")
     if not stamp.exists():
-        subprocess.run([interpreters[part.name], "-m", "venv", "--clear", environment], check=True)
+        subprocess.run([interpreters[usable[0]], "-m", "venv", "--clear", environment], check=True)
         python = environment / "bin" / "python"
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", core]
-        subprocess.run([*command, "--constraint", CHECKOUT / "constraints.txt"], check=True)
+        subprocess.run([*command, *([] if older else ["--constraint", CHECKOUT / "constraints.txt"])], check=True)
         stamp.touch()
     return environment / "bin" / "ansible-test"
 
@@ -144,28 +152,28 @@ def choices(part: Part, names: list[str], python: Path) -> list[tuple[list[str],
     if part.name == TARGETS:
         return [([f"--test={test}" for test in FOR_EACH_PYTHON], {})]
     read_too = [(CHECKOUT / name).read_text(encoding="utf-8") for name in ("constraints.txt", "galaxy.yml")]
-    salt = "\0".join([version("ansible-core"), str(python), *read_too])
+    salt = "\0".join([part.name, str(python), *read_too])
     now = digests(part.copy, [name for name in names if name.endswith(".py")], salt)
     passed = json.loads(part.passed.read_text(encoding="utf-8")) if part.passed.is_file() else {}
     changed = [name for name, digest in now.items() if passed.get(name) != digest]
-    rest = [f"--skip-test={test}" for test in (*FOR_EACH_PYTHON, "pylint")]
+    elsewhere = () if part.name in OLDER_CORES else FOR_EACH_PYTHON
+    rest = [f"--skip-test={test}" for test in (*elsewhere, "pylint")]
     return [(rest, {}), *([(["--test=pylint", *changed], now)] if changed else [])]
 
 
 def main() -> int:
     """Run the part; return how many calls of ansible-test found something."""
     part = Part(sys.argv[1])
-    if part.name not in (*CONTROLLERS, TARGETS):
-        sys.exit(
-            f"There is no part {part.name!r} of the sanity tests: name one of {', '.join(CONTROLLERS)}, {TARGETS}."
-        )
+    parts = (*CONTROLLERS, TARGETS, *OLDER_CORES)
+    if part.name not in parts:
+        sys.exit(f"There is no part {part.name!r} of the sanity tests: name one of {', '.join(parts)}.")
     names = copy_checkout(part.copy)
     link_dependencies(part)
     make_home(part.home)
     interpreters = find_interpreters(EVERY_PYTHON)
     command = controller(part, interpreters)
     if command is None:
-        print(f"Python {part.name} is not on this machine: ansible-test sanity is not run on it.")
+        print(f"The Python for part {part.name} is not on this machine: ansible-test sanity is not run on it.")
         return 0
     # pyenv's shims answer to versions that are not there.
     path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.endswith("/shims")]

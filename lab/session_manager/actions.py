@@ -88,8 +88,8 @@ class SessionActions:
         sessions = self._sessions.listed(active=request._get_param("State") == "Active")
         for condition in request._get_param("Filters") or []:
             sessions = [session for session in sessions if _admits(condition["key"], condition["value"], session)]
-        chosen, token = page(sessions, request._get_param("MaxResults"), request._get_param("NextToken"))
-        return {"Sessions": [_description(session) for session in chosen], "NextToken": token}
+        chosen, token = page(len(sessions), request._get_param("MaxResults"), request._get_param("NextToken"))
+        return {"Sessions": [_description(session) for session in sessions[chosen]], "NextToken": token}
 
     def get_connection_status(self, request: Any) -> dict[str, Any]:
         """GetConnectionStatus."""
@@ -102,8 +102,9 @@ class SessionActions:
         filters = [(f["Key"], f["Values"]) for f in request._get_param("Filters") or []]
         filters += [(f["key"], f["valueSet"]) for f in request._get_param("InstanceInformationFilterList") or []]
         instances = matching(managed_instances(*where, self._connected), filters, partial(instance_tags, *where))
-        chosen, token = page(instances, request._get_param("MaxResults"), request._get_param("NextToken"), default=10)
-        return {"InstanceInformationList": chosen, "NextToken": token}
+        maximum, token = request._get_param("MaxResults"), request._get_param("NextToken")
+        chosen, token = page(len(instances), maximum, token, default=10)
+        return {"InstanceInformationList": instances[chosen], "NextToken": token}
 
     def _admission(self, session: Session) -> dict[str, Any]:
         url = f"{self._data_channel_url}/v1/data-channel/{session.id}?role=publish_subscribe"

@@ -119,7 +119,7 @@ extends_documentation_fragment:
   - policyproof.ecr._attributes
   - policyproof.ecr._attributes.read_only
 requirements:
-  - python >= 3.9
+  - python >= 3.8
 seealso:
   - module: policyproof.ecr.access_policies_info
   - module: policyproof.ecr.access_probe

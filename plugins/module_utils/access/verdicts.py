@@ -145,7 +145,7 @@ def _explanation(verdict: str, simulation: Mapping[str, Any] | None) -> str | No
     ]
     if verdict != VIOLATED or simulation is None or not missed:
         return None
-    who = str(simulation["sentence"]).removeprefix("User: ").partition(" ")[0]
+    who = str(simulation["sentence"]).split("User: ", 1)[-1].partition(" ")[0]
     policies = {"resource-based policy": "Repository policy"}
     return " ".join(
         f"{policies.get(one['policy_type'], str(one['policy_type']).capitalize())} statement {one['statement']} "

@@ -8,8 +8,7 @@ leave room, are in docs/evaluation.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from .conditions import context_of
 from .documents import (
@@ -127,9 +126,9 @@ class Decision:
 _STRINGS = frozenset((str,))
 _NOTHING: Mapping[str, Any] = {}
 
-Verdict = tuple[str, str, Optional[Rule]]
-Tests = tuple[Any, ...]
-Entry = tuple[Tests, Rule]
+Verdict = Tuple[str, str, Optional[Rule]]
+Tests = Tuple[Any, ...]
+Entry = Tuple[Tests, Rule]
 
 
 class PolicySet:

@@ -13,11 +13,11 @@ import binascii
 import ipaddress
 import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from typing import Callable
 
 from .arns import arn_like
 from .templates import Matcher, Tokens

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Union
+from typing import Callable, Mapping, Sequence, Tuple, Union
 
-Values = Union[str, tuple[str, ...]]
+Values = Union[str, Tuple[str, ...]]
 """What a context key holds: one value, or several."""
 
 Context = Mapping[str, Values]
@@ -44,7 +43,7 @@ class Variable:
 
 
 Token = Union[str, Wildcard, Variable]
-Tokens = tuple[Token, ...]
+Tokens = Tuple[Token, ...]
 
 MANY = Wildcard(many=True)
 ONE = Wildcard(many=False)

@@ -65,6 +65,12 @@ class StandIn(Engine):
         return True
 
 
+def say(what: Exception | None) -> None:
+    """Raise it, if it is anything."""
+    if what is not None:
+        raise what
+
+
 class Registry:
     """The registry, asked itself."""
 
@@ -78,8 +84,7 @@ class Registry:
         Registry.asked += 1
         if isinstance(self.says, SilentlyRefused) and "blob" not in order:
             return
-        if self.says:
-            raise self.says
+        say(self.says)
 
     def pull(self, reference: str) -> Pulled:
         self.ask_push("", ["blob"])
@@ -92,8 +97,7 @@ class Api:
     says: Exception | None = None
 
     def check_layer(self, *_: object) -> None:
-        if self.says:
-            raise self.says
+        say(self.says)
 
 
 @pytest.fixture
