@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+# The exit status that tells tools/check.sh that a check could not be run here.
+NOT_RUN = 77
 EVERY_PYTHON = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 

@@ -29,7 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from import_closure import digests
-from interpreters import EVERY_PYTHON, find_interpreters
+from interpreters import EVERY_PYTHON, NOT_RUN, find_interpreters
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONTROLLERS = ("3.12", "3.13")
@@ -51,7 +51,7 @@ sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *wanted]))
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the sanity tests, ``3.12``, ``3.13`` or ``targets``, and where it has its files."""
+    """A part of the sanity tests, by the name that it is run by, and where it has its files."""
 
     name: str
 
@@ -162,7 +162,7 @@ def choices(part: Part, names: list[str], python: Path) -> list[tuple[list[str],
 
 
 def main() -> int:
-    """Run the part; return how many calls of ansible-test found something."""
+    """Run the part; return how many calls of ansible-test found something, or NOT_RUN."""
     part = Part(sys.argv[1])
     parts = (*CONTROLLERS, TARGETS, *OLDER_CORES)
     if part.name not in parts:
@@ -173,8 +173,8 @@ def main() -> int:
     interpreters = find_interpreters(EVERY_PYTHON)
     command = controller(part, interpreters)
     if command is None:
-        print(f"The Python for part {part.name} is not on this machine: ansible-test sanity is not run on it.")
-        return 0
+        print(f"no Python for part {part.name} is on this machine")
+        return NOT_RUN
     # pyenv's shims answer to versions that are not there.
     path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.endswith("/shims")]
     programs = link_programs(part, interpreters)

@@ -29,3 +29,18 @@ def test_one_that_fails_says_why_and_is_no_longer_stamped(tmp_path):
     assert done.returncode == 7
     assert done.stderr.startswith("line 3 is wrong\nruff: failed with exit status 7 after ")
     assert not stamp.exists()
+
+
+def test_what_ansible_test_left_out_is_said_once(tmp_path):
+    left_out = 'Skipping sanity test "import" on Python 3.14 because it could not be found.'
+    done = _check(tmp_path / "sanity", f"echo 'WARNING: {left_out}'; echo fine; echo 'WARNING: {left_out}'")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1:] == [f"sanity: {left_out}"]
+
+
+def test_one_that_could_not_be_run_says_why_and_has_not_passed(tmp_path):
+    stamp = tmp_path / "oldest"
+    stamp.touch()
+    done = _check(stamp, "echo looking; echo no Python 3.8 here; exit 77")
+    assert (done.returncode, done.stdout) == (0, "oldest: not run: no Python 3.8 here\n")
+    assert not stamp.exists()
