@@ -60,6 +60,7 @@ lab-down: $(ENVIRONMENT) ## Stop the local AWS and remove its state
 
 .PHONY: test test-unit test-slow test-integration
 test: test-unit test-slow test-integration ## Every test
+# More workers than cores: some of these tests wait a little.
 test-unit: $(CHECKERS) ## The quick tests; one by name: make test-unit ARGS='-k name'
 	$(PYTHON) -m pytest -n 4 -m 'not slow' tests/unit $(ARGS)
 test-slow: $(CHECKERS) ## The unit tests that start processes, serve sockets or wait
